@@ -1,0 +1,130 @@
+package directory
+
+import "sync/atomic"
+
+// TenantRecord is a tenant as the token path sees it.
+type TenantRecord struct {
+	Tenant
+	Seq int64 // change-feed sequence that this record includes
+}
+
+// ClientRecord is everything the token path must know of one client, compiled
+// when it is loaded and immutable afterwards, but for the mark that a newer
+// state exists.
+type ClientRecord struct {
+	TenantID         string
+	ClientID         string
+	DisplayName      string
+	Kind             string            // KindApplication or KindManagedIdentity
+	Disabled         bool              // the application is disabled
+	ServicePrincipal *ServicePrincipal // nil: none in the tenant
+	Credentials      []Credential
+	Grants           map[string][]string // resource service principal id → app role ids
+	Seq              int64               // change-feed sequence that this record includes
+
+	byTrust map[trust][]*Credential
+	stale   atomic.Bool
+}
+
+// Credential is a compiled federated identity credential.
+type Credential struct {
+	ID, Name, Issuer, Subject string
+	Audiences                 []string
+}
+
+type trust struct{ issuer, subject string }
+
+// Compile indexes the record's credentials. It must be called once, before
+// the record is shared.
+func (r *ClientRecord) Compile() *ClientRecord {
+	r.byTrust = make(map[trust][]*Credential, len(r.Credentials))
+	for i := range r.Credentials {
+		c := &r.Credentials[i]
+		k := trust{c.Issuer, c.Subject}
+		r.byTrust[k] = append(r.byTrust[k], c)
+	}
+	return r
+}
+
+// Match returns the credentials whose issuer and subject equal the presented
+// ones byte for byte.
+func (r *ClientRecord) Match(issuer, subject string) []*Credential {
+	return r.byTrust[trust{issuer, subject}]
+}
+
+// MarkStale notes that a later state than this record's has been committed.
+func (r *ClientRecord) MarkStale() { r.stale.Store(true) }
+
+// Stale reports whether a later state has been committed.
+func (r *ClientRecord) Stale() bool { return r.stale.Load() }
+
+// Bytes estimates the memory that the record holds, for the cache's bound.
+func (r *ClientRecord) Bytes() int {
+	const perRecord, perCredential, perGrant = 640, 360, 120
+	n := perRecord + len(r.DisplayName)
+	for i := range r.Credentials {
+		c := &r.Credentials[i]
+		n += perCredential + len(c.Issuer) + len(c.Subject) + len(c.Name)
+		for _, a := range c.Audiences {
+			n += len(a) + 16
+		}
+	}
+	for _, roles := range r.Grants {
+		n += perGrant + 52*len(roles)
+	}
+	return n
+}
+
+// ResourceRecord is a protected resource as the token path sees it.
+type ResourceRecord struct {
+	TenantID           string
+	AppID              string
+	DisplayName        string
+	ServicePrincipalID string
+	Enabled            bool // its service principal's accountEnabled
+	AssignmentRequired bool
+	IdentifierURIs     []string
+	API                APISettings
+	OptionalIdtyp      bool
+	RoleValues         map[string]string // id → value of enabled roles that applications may hold
+	Seq                int64
+
+	stale atomic.Bool
+}
+
+// MarkStale notes that a later state than this record's has been committed.
+func (r *ResourceRecord) MarkStale() { r.stale.Store(true) }
+
+// Stale reports whether a later state has been committed.
+func (r *ResourceRecord) Stale() bool { return r.stale.Load() }
+
+// Bytes estimates the memory that the record holds, for the cache's bound.
+func (r *ResourceRecord) Bytes() int {
+	n := 512 + len(r.DisplayName)
+	for _, u := range r.IdentifierURIs {
+		n += len(u) + 96
+	}
+	for _, v := range r.RoleValues {
+		n += len(v) + 120
+	}
+	return n
+}
+
+// Key names what a change-feed row is about: a compiled record that must be
+// dropped, or the signing keys.
+type Key struct {
+	Kind     string // one of the Key* constants
+	TenantID string
+	ID       string // client_id, appId of a resource; empty otherwise
+}
+
+// Kinds of change-feed key.
+const (
+	KeyTenant      = "tenant"
+	KeyClient      = "client"
+	KeyResource    = "resource"
+	KeySigningKeys = "signing-keys"
+)
+
+// String is the key's form in the change feed.
+func (k Key) String() string { return k.Kind + "/" + k.TenantID + "/" + k.ID }

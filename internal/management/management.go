@@ -1,0 +1,87 @@
+// Package management is the vocabulary that the management APIs share: who is
+// calling, for which tenant, under which permission, through which route.
+//
+// Authentication happens in package server before a handler runs; a handler
+// trusts the Call it is given and nothing else of the request's identity.
+package management
+
+import (
+	"net/http"
+
+	"cambio/internal/directory"
+)
+
+// Permission is the value of an app role of the management resource. Names
+// are those of Microsoft Graph where Graph has one.
+type Permission string
+
+// The permissions. A route names the least one that it needs.
+const (
+	ApplicationReadAll          Permission = "Application.Read.All"
+	ApplicationReadWriteAll     Permission = "Application.ReadWrite.All"
+	ApplicationReadWriteOwnedBy Permission = "Application.ReadWrite.OwnedBy"
+	AppRoleAssignmentReadWrite  Permission = "AppRoleAssignment.ReadWrite.All"
+	ManagedIdentityReadAll      Permission = "ManagedIdentity.Read.All"
+	ManagedIdentityReadWriteAll Permission = "ManagedIdentity.ReadWrite.All"
+	OrganizationReadWriteAll    Permission = "Organization.ReadWrite.All"
+	AuditLogReadAll             Permission = "AuditLog.Read.All"
+	Authenticated               Permission = "authenticated" // any caller with a valid management token
+)
+
+// implied lists what else a permission allows.
+func implied(p Permission) []Permission {
+	switch p {
+	case ApplicationReadWriteAll:
+		return []Permission{ApplicationReadAll, ApplicationReadWriteOwnedBy}
+	case ApplicationReadWriteOwnedBy:
+		return nil
+	case ManagedIdentityReadWriteAll:
+		return []Permission{ManagedIdentityReadAll}
+	}
+	return nil
+}
+
+// Caller is the authenticated caller of a management API.
+type Caller struct {
+	PrincipalID string // object id of its service principal
+	AppID       string
+	held        map[Permission]bool
+}
+
+// NewCaller makes a caller that holds the given app roles and what they imply.
+func NewCaller(principalID, appID string, roles []string) Caller {
+	c := Caller{PrincipalID: principalID, AppID: appID, held: map[Permission]bool{Authenticated: true}}
+	for _, r := range roles {
+		p := Permission(r)
+		c.held[p] = true
+		for _, q := range implied(p) {
+			c.held[q] = true
+		}
+	}
+	return c
+}
+
+// Holds reports whether the caller has a permission. The zero Caller has none.
+func (c Caller) Holds(p Permission) bool { return c.held[p] }
+
+// Call is one management request after authentication.
+type Call struct {
+	Tenant        directory.Tenant
+	Caller        Caller
+	Params        map[string]string // decoded path variables by name
+	RequestID     string            // sent back as request-id / x-ms-request-id
+	CorrelationID string            // the client's own id, or RequestID
+}
+
+// Handler answers one management request.
+type Handler func(w http.ResponseWriter, r *http.Request, c *Call)
+
+// Route is one row of a management API. Pattern is a path of literal
+// segments, {name} segments and literal({name}) segments.
+type Route struct {
+	Method     string
+	Pattern    string
+	Permission Permission
+	Action     string // audit action; empty for reads
+	Handler    Handler
+}
