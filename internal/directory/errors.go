@@ -8,12 +8,13 @@ type ErrorKind int
 
 // The kinds of error.
 const (
-	Invalid         ErrorKind = iota + 1 // a value breaks a rule
-	NotFound                             // the addressed object does not exist in this tenant
-	NameTaken                            // a unique name or key is held by another object
-	DuplicateTrust                       // issuer and subject are held by another credential of the parent
-	LimitReached                         // a limit of strict tenants
-	ReferenceAbsent                      // the request refers to an object that does not exist
+	Invalid           ErrorKind = iota + 1 // a value breaks a rule
+	NotFound                               // the addressed object does not exist in this tenant
+	NameTaken                              // a unique name or key is held by another object
+	DuplicateTrust                         // issuer and subject are held by another credential of the parent
+	LimitReached                           // a limit of strict tenants
+	ReferenceAbsent                        // the request refers to an object that does not exist
+	DomainNotVerified                      // an identifier's host is not a verified domain of a strict tenant
 )
 
 // Error is a refused management operation. Message says what was wrong, where

@@ -1,0 +1,213 @@
+package directory
+
+import (
+	"net/url"
+	"strings"
+)
+
+// ValidateApplication checks every value of an application that is about to
+// be stored in the tenant. The error is an *Error of kind Invalid, or
+// DomainNotVerified when a strict tenant does not own an identifier's host.
+func ValidateApplication(a *Application, tenant *Tenant) error {
+	if err := checkText("displayName", a.DisplayName, 1, MaxDisplayName); err != nil {
+		return err
+	}
+	if err := checkText("description", a.Description, 0, 1024); err != nil {
+		return err
+	}
+	if err := checkText("uniqueName", a.UniqueName, 0, MaxUniqueName); err != nil {
+		return err
+	}
+	if err := checkSignInAudience(a.SignInAudience); err != nil {
+		return err
+	}
+	if err := checkTags(a.Tags); err != nil {
+		return err
+	}
+	if err := checkAPISettings(&a.API); err != nil {
+		return err
+	}
+	if err := checkAppRoles(a.AppRoles); err != nil {
+		return err
+	}
+	return checkIdentifierURIs(a, tenant)
+}
+
+func checkSignInAudience(v string) error {
+	switch v {
+	case "AzureADMyOrg", "AzureADMultipleOrgs", "AzureADandPersonalMicrosoftAccount", "PersonalMicrosoftAccount":
+		return nil
+	}
+	return Errorf(Invalid, "signInAudience", "signInAudience must be AzureADMyOrg, AzureADMultipleOrgs, AzureADandPersonalMicrosoftAccount or PersonalMicrosoftAccount.")
+}
+
+func checkTags(tags []string) error {
+	if len(tags) > MaxTags {
+		return Errorf(Invalid, "tags", "tags may hold at most %d values; this one holds %d.", MaxTags, len(tags))
+	}
+	for _, t := range tags {
+		if err := checkText("tags", t, 1, MaxTag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkAPISettings(s *APISettings) error {
+	if v := s.RequestedAccessTokenVersion; v < 0 || v > 2 {
+		return Errorf(Invalid, "api.requestedAccessTokenVersion", "api.requestedAccessTokenVersion must be null, 1 or 2.")
+	}
+	switch s.AccessTokenSigningAlgorithm {
+	case "", "RS256", "ES256":
+	default:
+		return Errorf(Invalid, "api.accessTokenSigningAlgorithm", "api.accessTokenSigningAlgorithm must be null, 'RS256' or 'ES256'.")
+	}
+	switch s.AccessTokenProfile {
+	case "", "rfc9068":
+	default:
+		return Errorf(Invalid, "api.accessTokenProfile", "api.accessTokenProfile must be null, '' or 'rfc9068'.")
+	}
+	return nil
+}
+
+func checkAppRoles(roles []AppRole) error {
+	if len(roles) > MaxAppRoles {
+		return Errorf(Invalid, "appRoles", "appRoles may hold at most %d roles; this one holds %d.", MaxAppRoles, len(roles))
+	}
+	ids, values := make(map[string]bool, len(roles)), make(map[string]bool, len(roles))
+	for i := range roles {
+		r := &roles[i]
+		if err := checkAppRole(r); err != nil {
+			return err
+		}
+		if id := strings.ToLower(r.ID); ids[id] {
+			return Errorf(Invalid, "appRoles.id", "appRoles holds the id %s twice.", r.ID)
+		} else {
+			ids[id] = true
+		}
+		if r.Value != "" && values[r.Value] {
+			return Errorf(Invalid, "appRoles.value", "appRoles holds the value '%s' twice.", r.Value)
+		}
+		values[r.Value] = true
+	}
+	return nil
+}
+
+func checkAppRole(r *AppRole) error {
+	if !IsGUID(r.ID) || r.ID == DefaultAppRoleID {
+		return Errorf(Invalid, "appRoles.id", "appRoles: each role needs an id, a GUID of your choice other than all zeros.")
+	}
+	if err := checkText("appRoles.displayName", r.DisplayName, 1, MaxDisplayName); err != nil {
+		return err
+	}
+	if err := checkText("appRoles.description", r.Description, 0, 1024); err != nil {
+		return err
+	}
+	if len(r.AllowedMemberTypes) == 0 || len(r.AllowedMemberTypes) > 2 {
+		return Errorf(Invalid, "appRoles.allowedMemberTypes", "appRoles: role %s needs allowedMemberTypes: 'Application', 'User' or both.", r.ID)
+	}
+	for _, m := range r.AllowedMemberTypes {
+		if m != "Application" && m != "User" {
+			return Errorf(Invalid, "appRoles.allowedMemberTypes", "appRoles: allowedMemberTypes of role %s may hold 'Application' and 'User' only.", r.ID)
+		}
+	}
+	return checkRoleValue(r.Value)
+}
+
+// checkRoleValue: values stand in the roles claim and in policies, so they
+// keep to printable ASCII without what needs quoting.
+func checkRoleValue(v string) error {
+	if len(v) > MaxAppRoleValue {
+		return Errorf(Invalid, "appRoles.value", "appRoles: a value may have at most %d characters; this one has %d.", MaxAppRoleValue, len(v))
+	}
+	for i := 0; i < len(v); i++ {
+		if v[i] <= ' ' || v[i] > '~' || strings.IndexByte("\"\\<>", v[i]) >= 0 || i == 0 && v[i] == '.' {
+			return Errorf(Invalid, "appRoles.value", "appRoles: a value holds printable ASCII without spaces, quotation marks, '\\', '<' and '>', and does not begin with '.'; character %d breaks this.", i+1)
+		}
+	}
+	return nil
+}
+
+// CheckRoleRemoval checks that every role that is in old and not in new was
+// disabled before: removal is final, and a disabled role can still be given
+// back. The error is an *Error of kind Invalid.
+func CheckRoleRemoval(old, new []AppRole) error {
+	kept := make(map[string]bool, len(new))
+	for i := range new {
+		kept[strings.ToLower(new[i].ID)] = true
+	}
+	for i := range old {
+		if old[i].IsEnabled && !kept[strings.ToLower(old[i].ID)] {
+			return Errorf(Invalid, "appRoles", "appRoles: role %s ('%s') is enabled. Set isEnabled to false first, then remove it.", old[i].ID, old[i].Value)
+		}
+	}
+	return nil
+}
+
+func checkIdentifierURIs(a *Application, tenant *Tenant) error {
+	if len(a.IdentifierURIs) > MaxIdentifierURIs {
+		return Errorf(Invalid, "identifierUris", "identifierUris may hold at most %d values; this one holds %d.", MaxIdentifierURIs, len(a.IdentifierURIs))
+	}
+	seen := make(map[string]bool, len(a.IdentifierURIs))
+	for _, u := range a.IdentifierURIs {
+		parsed, err := parseIdentifierURI(u)
+		if err != nil {
+			return err
+		}
+		if seen[u] {
+			return Errorf(Invalid, "identifierUris", "identifierUris holds '%s' twice.", u)
+		}
+		seen[u] = true
+		if tenant.Compat == Strict && !ownedIdentifier(parsed, a.AppID, tenant) {
+			return Errorf(DomainNotVerified, "identifierUris", "identifierUris: '%s' must be api://%s, begin with api://%s/%s, or use a verified domain of the tenant as its host.", u, a.AppID, tenant.ID, a.AppID)
+		}
+	}
+	return nil
+}
+
+// parseIdentifierURI takes absolute api and https URIs with a host. It is
+// later compared byte for byte with what clients ask for.
+func parseIdentifierURI(s string) (*url.URL, error) {
+	const property = "identifierUris"
+	if err := checkText(property, s, 1, MaxIdentifierURI); err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(s)
+	if err != nil || strings.ContainsAny(s, " \t\"<>\\^`{|}") {
+		return nil, Errorf(Invalid, property, "identifierUris: '%s' is not a URI.", s)
+	}
+	if u.Scheme != "api" && u.Scheme != "https" {
+		return nil, Errorf(Invalid, property, "identifierUris: '%s' must be an absolute URI that begins with api:// or https://.", s)
+	}
+	if u.Host == "" || u.User != nil || u.Fragment != "" || u.RawQuery != "" || strings.ContainsAny(s, "#?") {
+		return nil, Errorf(Invalid, property, "identifierUris: '%s' needs a host and must have no user name, query or fragment.", s)
+	}
+	return u, nil
+}
+
+// ownedIdentifier is Entra's rule since 15 October 2021 for single-tenant
+// applications.
+func ownedIdentifier(u *url.URL, appID string, tenant *Tenant) bool {
+	host := strings.ToLower(u.Hostname())
+	if u.Scheme == "api" {
+		first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+		if host == strings.ToLower(appID) || host == tenant.ID && strings.EqualFold(first, appID) {
+			return true
+		}
+	}
+	for _, d := range tenant.Domains {
+		if host == d || strings.HasSuffix(host, "."+d) {
+			return true
+		}
+	}
+	return false
+}
+
+// ValidateServicePrincipal checks a service principal that is about to be
+// stored. The error is an *Error of kind Invalid.
+func ValidateServicePrincipal(p *ServicePrincipal) error {
+	if err := checkText("displayName", p.DisplayName, 1, MaxDisplayName); err != nil {
+		return err
+	}
+	return checkTags(p.Tags)
+}
