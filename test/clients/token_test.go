@@ -1,0 +1,66 @@
+package clients
+
+import (
+	"reflect"
+	"testing"
+
+	"cambio/test/httpclient"
+)
+
+// checkToken decodes an access token and compares every claim that does not
+// depend on the moment with what the resource asked for.
+func checkToken(t *testing.T, o outcome, resource httpclient.Application) {
+	t.Helper()
+	if !o.OK {
+		t.Fatalf("no access token: %s", o.Error)
+	}
+	header, err := httpclient.Part(o.AccessToken, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := httpclient.Part(o.AccessToken, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, audience, client := shared.issuers()
+	want := map[string]any{
+		"typ": "JWT", "alg": "RS256",
+		"iss": issuer[1], "aud": resource.AppID, "azp": client, "azpacr": "2", "ver": "2.0",
+		"tid": shared.server.TenantID, "oid": shared.client.PrincipalID, "sub": shared.client.PrincipalID,
+		"roles": []any{role}, "appid": nil, "scp": nil,
+	}
+	switch resource.AppID {
+	case shared.es256.AppID:
+		want["alg"] = "ES256"
+	case shared.v1.AppID:
+		for name, value := range map[string]any{
+			"iss": issuer[0], "idp": issuer[0], "aud": audience, "appid": client, "appidacr": "2", "ver": "1.0",
+			"azp": nil, "azpacr": nil,
+		} {
+			want[name] = value
+		}
+	}
+	for name, value := range want {
+		got := claims[name]
+		if name == "typ" || name == "alg" {
+			got = header[name]
+		}
+		if !reflect.DeepEqual(got, value) {
+			t.Errorf("%s is %v, want %v", name, got, value)
+		}
+	}
+	issued, _ := claims["iat"].(float64)
+	if expires, _ := claims["exp"].(float64); expires-issued < 3600 || expires-issued > 5700 {
+		t.Errorf("the token lives %v s", expires-issued)
+	}
+	if kid, _ := header["kid"].(string); kid == "" {
+		t.Error("the header names no key")
+	}
+}
+
+// issuers are those of version 1.0 and 2.0, with the audience that a v1.0
+// token has and the client's id.
+func (w *world) issuers() (issuer [2]string, audience, client string) {
+	base := w.server.BaseURL + "/" + w.server.TenantID
+	return [2]string{base + "/", base + "/v2.0"}, "api://things-v1", w.client.AppID
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Installs what the tests run against: Debian packages, npm packages, Go modules and a Kubernetes API server, each at a fixed
+# version. What is there already is left alone, so a second run takes seconds. Tests that miss a part are skipped on a
+# developer's machine; with CI=true a part that cannot be installed stops this script.
+#
+#   test/realparts/install.sh           everything
+#   NO_APT=1 test/realparts/install.sh  without Debian packages, for a machine that must not be changed
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${CAMBIO_REALPARTS:-${XDG_CACHE_HOME:-$HOME/.cache}/cambio-realparts}
+kubernetes=1.37.2
+missing=0
+
+say() { printf 'realparts: %s\n' "$*"; }
+
+# A part that is not there: an error in CI, a remark elsewhere.
+lack() {
+  say "MISSING: $*"
+  missing=$((missing + 1))
+}
+
+# Every 30 seconds says that a long step is still going on, until it ends.
+with_progress() {
+  local what=$1 start=$SECONDS status=0
+  shift
+  "$@" & local pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    for _ in $(seq 30); do kill -0 "$pid" 2>/dev/null || break; sleep 1; done
+    kill -0 "$pid" 2>/dev/null && say "$what: $((SECONDS - start)) s so far"
+  done
+  wait "$pid" || status=$?
+  say "$what: done after $((SECONDS - start)) s (exit $status)"
+  return "$status"
+}
+
+debian_packages() {
+  local wanted=() pair
+  for pair in az:azure-cli etcd:etcd-server kubectl:kubernetes-client curl:curl openssl:openssl node:nodejs npm:npm; do
+    command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}")
+  done
+  [ ${#wanted[@]} -eq 0 ] && { say "Debian packages: all there"; return; }
+  if [ "$(id -u)" -ne 0 ] || [ -n "${NO_APT:-}" ] || ! command -v apt-get >/dev/null; then
+    lack "Debian packages ${wanted[*]} (apt-get install as root)"
+    return
+  fi
+  say "Debian packages: installing ${wanted[*]}"
+  apt-get -o DPkg::Lock::Timeout=300 update -q >/dev/null &&
+    with_progress "apt-get" apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends "${wanted[@]}" >/dev/null ||
+    lack "Debian packages ${wanted[*]}"
+}
+
+npm_packages() {
+  local folder=$here/../clients/node
+  command -v npm >/dev/null || { lack "npm"; return; }
+  # npm keeps its own copy of the lock file beside what it installed.
+  if [ "$folder/node_modules/.cambio-lock" -nt "$folder/package-lock.json" ]; then
+    say "npm packages: all there"
+    return
+  fi
+  say "npm packages: installing"
+  (cd "$folder" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && touch node_modules/.cambio-lock) || lack "npm packages"
+}
+
+go_modules() {
+  say "Go client libraries: modules and build"
+  (cd "$here/../clients/go" && GOTOOLCHAIN=local go build -trimpath -o /dev/null .) || lack "Go modules of test/clients/go"
+}
+
+# About nine minutes on two idle cores with an empty build cache; the binary is kept, so it is built once.
+kube_apiserver() {
+  local out=$cache/kube-apiserver-v$kubernetes v=k8s.io/component-base/version
+  if [ -x "$out" ]; then
+    say "kube-apiserver v$kubernetes: $out"
+    return
+  fi
+  say "kube-apiserver v$kubernetes: building; with an empty build cache this takes 10 to 20 minutes"
+  mkdir -p "$cache"
+  build() {
+    cd "$here/kube" &&
+      GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0 go build -trimpath \
+        -ldflags "-s -w -X $v.gitVersion=v$kubernetes -X $v.gitMajor=1 -X $v.gitMinor=37" \
+        -o "$out.tmp.$$" k8s.io/kubernetes/cmd/kube-apiserver &&
+      mv "$out.tmp.$$" "$out"
+  }
+  with_progress "kube-apiserver" build || lack "kube-apiserver v$kubernetes"
+}
+
+debian_packages
+npm_packages
+go_modules
+kube_apiserver
+
+if [ "$missing" -gt 0 ]; then
+  say "$missing part(s) missing: their tests will be skipped"
+  [ "${CI:-}" != true ] || { say "CI=true: that is an error"; exit 1; }
+else
+  say "all parts are there"
+fi

@@ -1,0 +1,132 @@
+// Package realparts finds the real programs that tests run against: the Azure
+// CLI, a Kubernetes API server with etcd, Node and its packages. install.sh
+// beside this file puts them there.
+//
+// A test whose part is missing must not pass by saying nothing: it fails where
+// the environment says CI=true and is skipped, with the reason, elsewhere.
+package realparts
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"cambio/conformance/devserver"
+)
+
+// Part is one program or set of packages that is not in this repository.
+type Part string
+
+// The parts that tests ask for.
+const (
+	AzureCLI      Part = "az"
+	Etcd          Part = "etcd"
+	GoClients     Part = "Go client libraries"
+	KubeAPIServer Part = "kube-apiserver"
+	Kubectl       Part = "kubectl"
+	NodeClients   Part = "npm client libraries"
+	OIDCProvider  Part = "npm oidc-provider"
+)
+
+// KubernetesVersion is the release that install.sh builds.
+const KubernetesVersion = "v1.37.2"
+
+// TB is the part of testing.TB that Needs uses, so that programs can use this
+// package without linking the testing package.
+type TB interface {
+	Helper()
+	Logf(format string, args ...any)
+	Skipf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// Needs lets the test go on when every part is on this machine. Otherwise the
+// test fails in CI and is skipped elsewhere.
+func Needs(t TB, parts ...Part) {
+	t.Helper()
+	for _, p := range parts {
+		path, err := Find(p)
+		switch {
+		case err == nil:
+			t.Logf("real part: %s (%s)", p, path)
+		case os.Getenv("CI") == "true":
+			t.Fatalf("%v", err)
+		default:
+			t.Skipf("skipped: %v", err)
+		}
+	}
+}
+
+// Find returns the path of a part: of the program, or of the folder that holds
+// the packages. The error says what is missing and how to get it.
+func Find(p Part) (string, error) {
+	path, err := locate(p)
+	if err != nil {
+		return "", fmt.Errorf("%s is not on this machine (%w); test/realparts/install.sh installs it", p, err)
+	}
+	return path, nil
+}
+
+func locate(p Part) (string, error) {
+	switch p {
+	case AzureCLI, Etcd, Kubectl:
+		return exec.LookPath(string(p))
+	case KubeAPIServer:
+		cache, err := Cache()
+		if err != nil {
+			return "", err
+		}
+		return exec.LookPath(filepath.Join(cache, "kube-apiserver-"+KubernetesVersion))
+	case NodeClients:
+		return nodePackage("@azure/identity")
+	case OIDCProvider:
+		return nodePackage("oidc-provider")
+	case GoClients:
+		return goClients()
+	}
+	return "", errors.New("no such part")
+}
+
+// nodePackage finds an installed npm package of test/clients/node, and node.
+func nodePackage(name string) (string, error) {
+	if _, err := exec.LookPath("node"); err != nil {
+		return "", err
+	}
+	root, err := devserver.Root()
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(root, "test", "clients", "node", "node_modules", filepath.FromSlash(name))
+	_, err = os.Stat(filepath.Join(folder, "package.json"))
+	return folder, err
+}
+
+// goClients asks the go command whether the modules of test/clients/go are in
+// the module cache. It does not download them.
+func goClients() (string, error) {
+	root, err := devserver.Root()
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(root, "test", "clients", "go")
+	list := exec.Command("go", "list", "-deps", ".")
+	list.Dir, list.Env = folder, append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=readonly")
+	if out, err := list.CombinedOutput(); err != nil {
+		first, _, _ := strings.Cut(string(out), "\n")
+		return "", errors.New(first)
+	}
+	return folder, nil
+}
+
+// Cache is the folder of the programs that install.sh builds: CAMBIO_REALPARTS,
+// or cambio-realparts in the user's cache folder.
+func Cache() (string, error) {
+	if dir := os.Getenv("CAMBIO_REALPARTS"); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "cambio-realparts"), err
+}
