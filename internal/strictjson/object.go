@@ -202,36 +202,46 @@ func (o Object) Strings(name string) (values []string, present bool, err error) 
 	if !present {
 		return nil, false, nil
 	}
-	switch raw[0] {
-	case '"':
+	if raw[0] == '"' {
 		return []string{string(unquote(raw))}, true, nil
-	case '[':
-		values, err = elements(raw, name)
-		return values, true, err
-	default:
+	}
+	list, _, err := o.Array(name)
+	if err != nil {
 		return nil, true, typeError(name, "JSON member is neither a string nor an array:")
 	}
+	values = make([]string, len(list))
+	for i, element := range list {
+		if element[0] != '"' {
+			return nil, true, typeError(name, "JSON array holds more than strings:")
+		}
+		values[i] = string(unquote(element))
+	}
+	return values, true, nil
 }
 
-// elements reads an array of strings that was already checked for syntax.
-func elements(array []byte, name string) ([]string, error) {
-	dec := newDecoder(array)
+// Array returns the elements of a member that must be an array, each as it
+// stands in the document. Any other type, null included, is a Type error.
+func (o Object) Array(name string) (elements [][]byte, present bool, err error) {
+	raw, present := o.Raw(name)
+	if !present {
+		return nil, false, nil
+	}
+	if raw[0] != '[' {
+		return nil, true, typeError(name, "JSON member is not an array:")
+	}
+	dec := newDecoder(raw)
 	defer dec.release()
 	if _, err := dec.json.ReadToken(); err != nil {
-		return nil, refusal(err)
+		return nil, true, refusal(err)
 	}
-	values := []string{}
 	for dec.json.PeekKind() != ']' {
-		value, err := dec.json.ReadValue()
+		element, err := dec.raw(raw)
 		if err != nil {
-			return nil, refusal(err)
+			return nil, true, refusal(err)
 		}
-		if value[0] != '"' {
-			return nil, typeError(name, "JSON array holds more than strings:")
-		}
-		values = append(values, string(unquote(value)))
+		elements = append(elements, element)
 	}
-	return values, nil
+	return elements, true, nil
 }
 
 // Number returns a member that must be a finite number of at most 32

@@ -172,10 +172,19 @@ func TestMembersAreNotConverted(t *testing.T) {
 			t.Errorf("Strings(%s) = %q, %v, %v", name, got, present, err)
 		}
 	}
+	for _, name := range []string{"s", "n", "z", "t", "o"} {
+		if list, present, err := object.Array(name); kindOf(err) != strictjson.Type || !present || list != nil {
+			t.Errorf("Array(%s) = %q, %v, %v", name, list, present, err)
+		}
+	}
+	if list, _, err := object.Array("m"); err != nil || fmt.Sprintf("%s", list) != `["x" 1]` {
+		t.Errorf("Array(m) = %s, %v", list, err)
+	}
+	_, p0, err0 := object.Array("absent")
 	_, p1, err1 := object.String("absent")
 	_, p2, err2 := object.Strings("absent")
 	_, p3, err3 := object.Number("absent")
-	if p1 || p2 || p3 || err1 != nil || err2 != nil || err3 != nil {
+	if p0 || p1 || p2 || p3 || err0 != nil || err1 != nil || err2 != nil || err3 != nil {
 		t.Error("an absent member is reported as present or as an error")
 	}
 }
