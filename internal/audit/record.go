@@ -1,0 +1,112 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Kinds of record, as stored beside the JSON detail.
+const (
+	KindExchange = "exchange" // a Decision
+	KindChange   = "change"   // a Change
+)
+
+// MaxString is the number of bytes of any one string that a record keeps. The
+// longest value that can match a rule has 600; a longer one is cut and ends
+// in "…", so that refused nonsense cannot fill the disk quickly.
+const MaxString = 1024
+
+// Decision is one answer of the token endpoint, allowed or refused. Fields
+// that were not known when the decision fell are left zero and do not appear
+// in the record.
+type Decision struct {
+	At             time.Time
+	TenantID       string
+	ClientID       string
+	CorrelationID  string
+	TraceID        string
+	Allowed        bool
+	Code           int // number of the AADSTS error; 0 when allowed
+	CredentialID   string
+	CredentialName string
+	Issuer         string // as presented
+	Subject        string // as presented
+	Audiences      []string
+	KeyID          string // of the assertion
+	Algorithm      string // of the assertion
+	AssertionHash  [32]byte
+	Resource       string
+	Roles          []string
+	TokenID        string // uti / jti of the issued token
+	TokenKeyID     string
+	ExpiresAt      time.Time
+	Source         string // network address of the caller
+	Explanation    []byte // one JSON value, or nil
+}
+
+// AppendJSON appends the record as one JSON object without line breaks.
+func (d *Decision) AppendJSON(dst []byte) []byte {
+	o := object{dst: dst}
+	o.open()
+	o.time("at", d.At)
+	if d.Allowed {
+		o.string("outcome", "allowed")
+	} else {
+		o.string("outcome", "refused")
+	}
+	o.int("code", d.Code)
+	o.string("tenantId", d.TenantID)
+	o.string("clientId", d.ClientID)
+	o.string("correlationId", d.CorrelationID)
+	o.string("traceId", d.TraceID)
+	o.string("credentialId", d.CredentialID)
+	o.string("credentialName", d.CredentialName)
+	o.string("issuer", d.Issuer)
+	o.string("subject", d.Subject)
+	o.strings("audiences", d.Audiences)
+	o.string("keyId", d.KeyID)
+	o.string("algorithm", d.Algorithm)
+	if d.AssertionHash != ([32]byte{}) {
+		o.hash("assertionHash", &d.AssertionHash)
+	}
+	o.string("resource", d.Resource)
+	o.strings("roles", d.Roles)
+	o.string("tokenId", d.TokenID)
+	o.string("tokenKeyId", d.TokenKeyID)
+	o.time("expiresAt", d.ExpiresAt)
+	o.string("source", d.Source)
+	o.value("explanation", d.Explanation)
+	return o.close()
+}
+
+// Change is one management write that was committed: who did what to which
+// object, through which interface.
+type Change struct {
+	At            time.Time // set by the store when zero
+	TenantID      string
+	PrincipalID   string // object id of the caller; empty for the command line
+	ClientID      string // of the caller
+	Via           string // "graph", "arm", "cli" …
+	CorrelationID string
+	Action        string // as named by the route table
+	Target        string // id of the object
+}
+
+// AppendJSON appends the record as one JSON object without line breaks.
+func (c *Change) AppendJSON(dst []byte) []byte {
+	o := object{dst: dst}
+	o.open()
+	o.time("at", c.At)
+	o.string("action", c.Action)
+	o.string("target", c.Target)
+	o.string("tenantId", c.TenantID)
+	o.string("principalId", c.PrincipalID)
+	o.string("clientId", c.ClientID)
+	o.string("via", c.Via)
+	o.string("correlationId", c.CorrelationID)
+	return o.close()
+}
+
+// valid reports whether b is exactly one JSON value.
+func valid(b []byte) bool { return jsontext.Value(b).IsValid() }
