@@ -1,0 +1,265 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"cambio/internal/directory"
+)
+
+// Ref addresses an application or a service principal by exactly one of its
+// keys. GUIDs may be in any case. A service principal has ID and AppID only.
+type Ref struct {
+	ID            string
+	AppID         string
+	UniqueName    string
+	IdentifierURI string
+}
+
+const applicationColumns = "id, tenant_id, app_id, display_name, description, unique_name, sign_in_audience," +
+	" tags, app_roles, token_version, token_algorithm, token_profile, optional_idtyp, disabled, created_at"
+
+// appRole is the stored form of directory.AppRole.
+type appRole struct {
+	ID                 string   `json:"id"`
+	Value              string   `json:"value"`
+	DisplayName        string   `json:"displayName"`
+	Description        string   `json:"description"`
+	AllowedMemberTypes []string `json:"allowedMemberTypes"`
+	IsEnabled          bool     `json:"isEnabled"`
+}
+
+func scanApplication(s scanner) (directory.Application, error) {
+	var a directory.Application
+	var tags, roles string
+	var created int64
+	err := s.Scan(&a.ID, &a.TenantID, &a.AppID, &a.DisplayName, &a.Description, &a.UniqueName, &a.SignInAudience,
+		&tags, &roles, &a.API.RequestedAccessTokenVersion, &a.API.AccessTokenSigningAlgorithm, &a.API.AccessTokenProfile,
+		&a.OptionalIdtyp, &a.Disabled, &created)
+	if err != nil {
+		return a, err
+	}
+	a.CreatedAt = fromMicros(created)
+	if err := decode(tags, &a.Tags); err != nil {
+		return a, err
+	}
+	var stored []appRole
+	if err := decode(roles, &stored); err != nil {
+		return a, err
+	}
+	for _, role := range stored {
+		a.AppRoles = append(a.AppRoles, directory.AppRole(role))
+	}
+	return a, nil
+}
+
+// applicationValues are the values of the columns from app_id on.
+func applicationValues(a *directory.Application) ([]any, error) {
+	tags, err := encode(a.Tags)
+	if err != nil {
+		return nil, err
+	}
+	stored := make([]appRole, len(a.AppRoles))
+	for i, role := range a.AppRoles {
+		stored[i] = appRole(role)
+	}
+	roles, err := encode(stored)
+	if err != nil {
+		return nil, err
+	}
+	return []any{a.DisplayName, a.Description, a.UniqueName, a.SignInAudience, tags, roles,
+		a.API.RequestedAccessTokenVersion, a.API.AccessTokenSigningAlgorithm, a.API.AccessTokenProfile,
+		a.OptionalIdtyp, a.Disabled}, nil
+}
+
+// Application finds one application of a tenant.
+func (r reads) Application(ctx context.Context, tenantID string, ref Ref) (directory.Application, error) {
+	condition, value := "id = ?", strings.ToLower(ref.ID)
+	switch {
+	case ref.AppID != "":
+		condition, value = "app_id = ?", strings.ToLower(ref.AppID)
+	case ref.UniqueName != "":
+		condition, value = "unique_name = ?", ref.UniqueName
+	case ref.IdentifierURI != "":
+		condition = "id = (SELECT application_id FROM identifier_uris WHERE tenant_id = applications.tenant_id AND uri = ?)"
+		value = ref.IdentifierURI
+	}
+	row := r.q.QueryRowContext(ctx, "SELECT "+applicationColumns+" FROM applications WHERE tenant_id = ? AND "+condition, tenantID, value)
+	a, err := one(row, scanApplication, func() error {
+		return directory.Errorf(directory.NotFound, "", "Application '%s' does not exist.", value)
+	})
+	if err == nil {
+		a.IdentifierURIs, err = r.identifierURIs(ctx, a.ID)
+	}
+	return a, err
+}
+
+func (r reads) identifierURIs(ctx context.Context, applicationID string) ([]string, error) {
+	rows, err := r.q.QueryContext(ctx, "SELECT uri FROM identifier_uris WHERE application_id = ? ORDER BY position", applicationID)
+	return all(rows, err, func(s scanner) (uri string, err error) { return uri, s.Scan(&uri) })
+}
+
+// Applications lists the applications of a tenant and reports whether more
+// follow. Filters: displayName eq and startswith (any case), appId, id,
+// uniqueName and identifierUris eq.
+func (r reads) Applications(ctx context.Context, tenantID string, q ListQuery) ([]directory.Application, bool, error) {
+	rows, err := r.list(ctx, "SELECT "+applicationColumns+" FROM applications WHERE tenant_id = ?", []any{tenantID}, filters{
+		"displayName eq":         "display_name = ?",
+		"displayName startswith": `display_name LIKE ? ESCAPE '\'`,
+		"appId eq":               "app_id = lower(?)",
+		"id eq":                  "id = lower(?)",
+		"uniqueName eq":          "unique_name = ?",
+		"identifierUris eq":      "id = (SELECT application_id FROM identifier_uris WHERE tenant_id = applications.tenant_id AND uri = ?)",
+	}, q)
+	items, err := all(rows, err, scanApplication)
+	for i := range items {
+		if err == nil {
+			items[i].IdentifierURIs, err = r.identifierURIs(ctx, items[i].ID)
+		}
+	}
+	return page(items, err, q)
+}
+
+// CreateApplication adds an application. Its AppID, UniqueName and
+// IdentifierURIs must be free.
+func (tx *Tx) CreateApplication(a *directory.Application) error {
+	if err := tx.newID(&a.ID); err != nil {
+		return err
+	}
+	if err := tx.newID(&a.AppID); err != nil {
+		return err
+	}
+	tx.created(&a.CreatedAt)
+	if err := tx.requireTenant(a.TenantID); err != nil {
+		return err
+	}
+	if err := tx.checkAppID(a.AppID); err != nil {
+		return err
+	}
+	if err := tx.checkUniqueName(a); err != nil {
+		return err
+	}
+	values, err := applicationValues(a)
+	if err != nil {
+		return err
+	}
+	values = append([]any{a.ID, a.TenantID, a.AppID}, values...)
+	_, err = tx.exec("INSERT INTO applications ("+applicationColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		append(values, toMicros(a.CreatedAt))...)
+	if err != nil {
+		return err
+	}
+	tx.touchApp(a.TenantID, a.AppID)
+	return tx.putIdentifierURIs(a)
+}
+
+// UpdateApplication replaces everything about an application but its ID,
+// AppID and time of creation.
+func (tx *Tx) UpdateApplication(a *directory.Application) error {
+	before, err := tx.Application(context.Background(), a.TenantID, Ref{ID: a.ID})
+	if err != nil {
+		return err
+	}
+	if err := tx.checkUniqueName(a); err != nil {
+		return err
+	}
+	values, err := applicationValues(a)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec("UPDATE applications SET display_name = ?, description = ?, unique_name = ?, sign_in_audience = ?,"+
+		" tags = ?, app_roles = ?, token_version = ?, token_algorithm = ?, token_profile = ?, optional_idtyp = ?, disabled = ?"+
+		" WHERE tenant_id = ? AND id = ?", append(values, a.TenantID, before.ID)...)
+	if err != nil {
+		return err
+	}
+	tx.touchApp(before.TenantID, before.AppID)
+	return tx.putIdentifierURIs(a)
+}
+
+// DeleteApplication removes an application with its credentials, its service
+// principal and every assignment of or to that.
+func (tx *Tx) DeleteApplication(tenantID, id string) error {
+	ctx := context.Background()
+	a, err := tx.Application(ctx, tenantID, Ref{ID: id})
+	if err != nil {
+		return err
+	}
+	principal, err := tx.ServicePrincipal(ctx, tenantID, Ref{AppID: a.AppID})
+	if err == nil {
+		err = tx.DeleteServicePrincipal(tenantID, principal.ID)
+	}
+	if err != nil && !IsNotFound(err) {
+		return err
+	}
+	if err := tx.deleteCredentialsOf(tenantID, a.ID); err != nil {
+		return err
+	}
+	if _, err := tx.exec("DELETE FROM identifier_uris WHERE tenant_id = ? AND application_id = ?", tenantID, a.ID); err != nil {
+		return err
+	}
+	if _, err := tx.exec("DELETE FROM applications WHERE tenant_id = ? AND id = ?", tenantID, a.ID); err != nil {
+		return err
+	}
+	tx.touchApp(tenantID, a.AppID)
+	return tx.retire(a.ID, a.AppID)
+}
+
+func (tx *Tx) requireTenant(id string) error {
+	var exists bool
+	err := tx.q.QueryRowContext(context.Background(), "SELECT EXISTS (SELECT 1 FROM tenants WHERE id = ?)", id).Scan(&exists)
+	if err == nil && !exists {
+		err = directory.Errorf(directory.ReferenceAbsent, "tenant", "Tenant '%s' does not exist.", id)
+	}
+	return err
+}
+
+// checkAppID refuses a client id that any tenant's application or managed
+// identity has: it alone names the client in assertions and tokens.
+func (tx *Tx) checkAppID(appID string) error {
+	var taken bool
+	err := tx.q.QueryRowContext(context.Background(), "SELECT EXISTS (SELECT 1 FROM applications WHERE app_id = ?1)"+
+		" OR EXISTS (SELECT 1 FROM managed_identities WHERE client_id = ?1)", appID).Scan(&taken)
+	if err == nil && taken {
+		err = directory.Errorf(directory.NameTaken, "appId", "The appId '%s' is in use.", appID)
+	}
+	return err
+}
+
+func (tx *Tx) checkUniqueName(a *directory.Application) error {
+	if a.UniqueName == "" {
+		return nil
+	}
+	holder, err := tx.Application(context.Background(), a.TenantID, Ref{UniqueName: a.UniqueName})
+	if IsNotFound(err) || err == nil && holder.ID == a.ID {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return directory.Errorf(directory.NameTaken, "uniqueName", "The uniqueName '%s' is held by application '%s' (id %s).",
+		a.UniqueName, holder.DisplayName, holder.ID)
+}
+
+func (tx *Tx) putIdentifierURIs(a *directory.Application) error {
+	if _, err := tx.exec("DELETE FROM identifier_uris WHERE tenant_id = ? AND application_id = ?", a.TenantID, a.ID); err != nil {
+		return err
+	}
+	for i, uri := range a.IdentifierURIs {
+		var id, name string
+		err := tx.q.QueryRowContext(context.Background(), "SELECT a.id, a.display_name FROM identifier_uris u"+
+			" JOIN applications a ON a.id = u.application_id WHERE u.tenant_id = ? AND u.uri = ?", a.TenantID, uri).Scan(&id, &name)
+		if err == nil {
+			return directory.Errorf(directory.NameTaken, "identifierUris",
+				"The identifier URI '%s' is held by application '%s' (id %s).", uri, name, id)
+		}
+		if err := ignoreNoRows(err); err != nil {
+			return err
+		}
+		_, err = tx.exec("INSERT INTO identifier_uris (tenant_id, uri, application_id, position) VALUES (?, ?, ?, ?)", a.TenantID, uri, a.ID, i)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

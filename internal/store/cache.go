@@ -1,0 +1,197 @@
+package store
+
+import (
+	"container/list"
+	"sync"
+	"sync/atomic"
+
+	"cambio/internal/directory"
+)
+
+// cacheKey is what a record is looked up by. kind is one of the
+// directory.Key constants; name is a client id, an appId, an identifier URI,
+// a tenant id, a domain …
+type cacheKey struct{ kind, tenantID, name string }
+
+// entry is one cached record. All but visited is immutable.
+type entry struct {
+	value   any           // *directory.TenantRecord, *ClientRecord or *ResourceRecord
+	names   []cacheKey    // everything it is found by
+	changed directory.Key // the change-feed key that makes it obsolete
+	seq     int64         // the change-feed sequence it includes
+	bytes   int           // what it counts against the bound
+	visited atomic.Bool   // looked up since the hand last passed
+	where   *list.Element // guarded by cache.mu
+}
+
+// loading is a load that several callers may wait for.
+type loading struct {
+	done       chan struct{} // closed when the fields below are set
+	generation int64         // cache.generation when the load began
+	entry      *entry
+	err        error
+	superseded bool // a drop named the record while it was being loaded
+}
+
+// cache holds compiled records, bounded by bytes, with SIEVE eviction: a hit
+// sets a mark and moves nothing, so that hits share a read lock. One lock is
+// enough: a hit holds it for some 20 ns, of some 100 µs that an exchange
+// takes.
+type cache struct {
+	limit int // bytes
+
+	mu         sync.RWMutex
+	entries    map[cacheKey]*entry
+	order      *list.List    // of *entry, newest in front
+	hand       *list.Element // where the search for a victim goes on
+	bytes      int
+	loads      map[cacheKey]*loading
+	generation int64                   // number of drops so far
+	dropped    map[directory.Key]int64 // newest seq dropped, while loads are under way
+}
+
+func newCache(limit int) *cache {
+	return &cache{
+		limit:   limit,
+		entries: make(map[cacheKey]*entry),
+		order:   list.New(),
+		loads:   make(map[cacheKey]*loading),
+		dropped: make(map[directory.Key]int64),
+	}
+}
+
+// get returns the entry of a key, or nil. It does not allocate.
+func (c *cache) get(key cacheKey) *entry {
+	c.mu.RLock()
+	e := c.entries[key]
+	c.mu.RUnlock()
+	if e != nil && !e.visited.Load() {
+		e.visited.Store(true)
+	}
+	return e
+}
+
+// begin joins the load of a key that is under way, or makes the caller the
+// one who loads (first). generation tells a later verdict how old the load
+// may be for this caller.
+func (c *cache) begin(key cacheKey) (l *loading, generation int64, first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.loads[key]; l != nil {
+		return l, c.generation, false
+	}
+	l = &loading{done: make(chan struct{}), generation: c.generation}
+	c.loads[key] = l
+	return l, c.generation, true
+}
+
+// finish ends a load: it stores what was loaded, unless a change that it does
+// not include was published meanwhile, and wakes those who wait.
+func (c *cache) finish(key cacheKey, l *loading, e *entry, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.entry, l.err = e, err
+	if e != nil {
+		if c.dropped[e.changed] > e.seq {
+			l.superseded = true
+			markStale(e.value)
+		} else {
+			c.store(e)
+		}
+	}
+	delete(c.loads, key)
+	if len(c.loads) == 0 {
+		clear(c.dropped)
+	}
+	close(l.done)
+}
+
+// usable reports whether a load that ended may be used by a caller who joined
+// it at the given generation: the state that was read must not be older than
+// any change whose Write had returned before.
+func (l *loading) usable(generation int64) bool {
+	if l.entry != nil {
+		return !l.superseded
+	}
+	return l.generation == generation
+}
+
+// store adds an entry; c.mu is held.
+func (c *cache) store(e *entry) {
+	for _, name := range e.names {
+		if old := c.entries[name]; old != nil {
+			if old.seq > e.seq {
+				return // another load was faster and saw more
+			}
+			c.remove(old)
+		}
+	}
+	if e.bytes > c.limit {
+		return
+	}
+	for c.bytes+e.bytes > c.limit {
+		c.evict()
+	}
+	for _, name := range e.names {
+		c.entries[name] = e
+	}
+	c.bytes += e.bytes
+	e.where = c.order.PushFront(e)
+}
+
+// evict removes one entry by SIEVE: from the oldest on, spare those looked up
+// since the hand last passed. c.mu is held; there is an entry.
+func (c *cache) evict() {
+	at := c.hand
+	if at == nil {
+		at = c.order.Back()
+	}
+	for at.Value.(*entry).visited.Swap(false) {
+		if at = at.Prev(); at == nil {
+			at = c.order.Back()
+		}
+	}
+	c.hand = at
+	c.remove(at.Value.(*entry))
+}
+
+// remove takes an entry out under all its names; c.mu is held.
+func (c *cache) remove(e *entry) {
+	if e.where == nil {
+		return
+	}
+	if c.hand == e.where {
+		c.hand = e.where.Prev()
+	}
+	c.order.Remove(e.where)
+	e.where = nil
+	c.bytes -= e.bytes
+	for _, name := range e.names {
+		if c.entries[name] == e {
+			delete(c.entries, name)
+		}
+	}
+}
+
+// drop removes the record that key names if it does not include seq, and
+// keeps a load that is under way from storing such a one.
+func (c *cache) drop(key directory.Key, seq int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	if len(c.loads) > 0 {
+		c.dropped[key] = max(c.dropped[key], seq)
+	}
+	e := c.entries[cacheKey{key.Kind, key.TenantID, key.ID}]
+	if e != nil && e.seq < seq {
+		markStale(e.value)
+		c.remove(e)
+	}
+}
+
+// markStale tells those who hold a record that a later state was committed.
+func markStale(value any) {
+	if record, ok := value.(interface{ MarkStale() }); ok {
+		record.MarkStale()
+	}
+}

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"cambio/internal/directory"
+)
+
+// tenantRecordBytes estimates a tenant's record without its names.
+const tenantRecordBytes = 512
+
+func loadTenant(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) {
+	t, err := s.Tenant(ctx, key.name)
+	if err != nil {
+		return nil, err
+	}
+	record := &directory.TenantRecord{Tenant: t, Seq: s.seq}
+	e := &entry{value: record, seq: s.seq, bytes: tenantRecordBytes}
+	// The key of a tenant in the cache has its id as the name, so that path
+	// segments of all forms are looked up alike.
+	e.changed = directory.Key{Kind: directory.KeyTenant, ID: t.ID}
+	names := append([]string{t.ID}, t.Domains...)
+	if t.Default {
+		names = append(names, DefaultTenant)
+	}
+	for _, name := range names {
+		e.names = append(e.names, cacheKey{kind: directory.KeyTenant, name: name})
+		e.bytes += len(name) + 96
+	}
+	return e, nil
+}
+
+func loadClient(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) {
+	record := &directory.ClientRecord{TenantID: key.tenantID, ClientID: key.name, Seq: s.seq}
+	parent := ""
+	application, err := s.Application(ctx, key.tenantID, Ref{AppID: key.name})
+	switch {
+	case err == nil:
+		record.DisplayName, record.Kind = application.DisplayName, directory.KindApplication
+		record.Disabled = application.Disabled
+		parent = application.ID
+	case !IsNotFound(err):
+		return nil, err
+	}
+	principal, principalErr := s.ServicePrincipal(ctx, key.tenantID, Ref{AppID: key.name})
+	switch {
+	case principalErr == nil:
+		record.ServicePrincipal = &principal
+		if principal.Kind == directory.KindManagedIdentity {
+			record.DisplayName, record.Kind = principal.DisplayName, principal.Kind
+			parent = principal.ID
+		}
+	case !IsNotFound(principalErr):
+		return nil, principalErr
+	}
+	if parent == "" {
+		return nil, ErrNotFound
+	}
+	if record.Credentials, err = s.compiledCredentials(ctx, key.tenantID, parent); err != nil {
+		return nil, err
+	}
+	if record.ServicePrincipal != nil {
+		if record.Grants, err = s.grants(ctx, key.tenantID, principal.ID); err != nil {
+			return nil, err
+		}
+	}
+	record.Compile()
+	return &entry{
+		value:   record,
+		names:   []cacheKey{key},
+		changed: directory.Key{Kind: directory.KeyClient, TenantID: key.tenantID, ID: key.name},
+		seq:     s.seq,
+		bytes:   record.Bytes(),
+	}, nil
+}
+
+func (r reads) compiledCredentials(ctx context.Context, tenantID, parentID string) ([]directory.Credential, error) {
+	rows, err := r.q.QueryContext(ctx, "SELECT id, name, issuer, subject, audiences FROM credentials"+
+		" WHERE tenant_id = ? AND parent_id = ? ORDER BY created_at, id", tenantID, parentID)
+	return all(rows, err, func(s scanner) (c directory.Credential, err error) {
+		var audiences string
+		if err := s.Scan(&c.ID, &c.Name, &c.Issuer, &c.Subject, &audiences); err != nil {
+			return c, err
+		}
+		return c, decode(audiences, &c.Audiences)
+	})
+}
+
+func (r reads) grants(ctx context.Context, tenantID, principalID string) (map[string][]string, error) {
+	rows, err := r.q.QueryContext(ctx, "SELECT resource_id, app_role_id FROM assignments"+
+		" WHERE tenant_id = ? AND principal_id = ? ORDER BY app_role_id", tenantID, principalID)
+	type grant struct{ resource, role string }
+	list, err := all(rows, err, func(s scanner) (g grant, err error) { return g, s.Scan(&g.resource, &g.role) })
+	out := make(map[string][]string, len(list))
+	for _, g := range list {
+		out[g.resource] = append(out[g.resource], g.role)
+	}
+	return out, err
+}
+
+func loadResource(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) {
+	ref := Ref{IdentifierURI: key.name}
+	if isGUID(key.name) {
+		ref = Ref{AppID: key.name}
+	}
+	a, err := s.Application(ctx, key.tenantID, ref)
+	if err != nil {
+		return nil, err
+	}
+	principal, err := s.ServicePrincipal(ctx, key.tenantID, Ref{AppID: a.AppID})
+	if err != nil {
+		return nil, err
+	}
+	record := &directory.ResourceRecord{
+		TenantID:           a.TenantID,
+		AppID:              a.AppID,
+		DisplayName:        a.DisplayName,
+		ServicePrincipalID: principal.ID,
+		Enabled:            principal.AccountEnabled,
+		AssignmentRequired: principal.AppRoleAssignmentRequired,
+		IdentifierURIs:     a.IdentifierURIs,
+		API:                a.API,
+		OptionalIdtyp:      a.OptionalIdtyp,
+		RoleValues:         make(map[string]string, len(a.AppRoles)),
+		Seq:                s.seq,
+	}
+	for _, role := range a.AppRoles {
+		if role.IsEnabled && slices.Contains(role.AllowedMemberTypes, "Application") {
+			record.RoleValues[strings.ToLower(role.ID)] = role.Value
+		}
+	}
+	e := &entry{
+		value:   record,
+		changed: directory.Key{Kind: directory.KeyResource, TenantID: a.TenantID, ID: a.AppID},
+		seq:     s.seq,
+		bytes:   record.Bytes(),
+	}
+	for _, name := range append([]string{a.AppID}, a.IdentifierURIs...) {
+		e.names = append(e.names, cacheKey{directory.KeyResource, a.TenantID, name})
+	}
+	return e, nil
+}

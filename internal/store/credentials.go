@@ -1,0 +1,189 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"cambio/internal/directory"
+)
+
+// StrictCredentialLimit is how many federated identity credentials one parent
+// has at most in a strict tenant, as in Entra.
+const StrictCredentialLimit = 20
+
+const credentialColumns = "id, tenant_id, parent_id, name, issuer, subject, audiences, description, created_at"
+
+func scanCredential(s scanner) (directory.FederatedIdentityCredential, error) {
+	var c directory.FederatedIdentityCredential
+	var audiences string
+	var created int64
+	err := s.Scan(&c.ID, &c.TenantID, &c.ParentID, &c.Name, &c.Issuer, &c.Subject, &audiences, &c.Description, &created)
+	if err != nil {
+		return c, err
+	}
+	c.CreatedAt = fromMicros(created)
+	return c, decode(audiences, &c.Audiences)
+}
+
+// Credential finds a federated identity credential of a parent by its id (in
+// any case) or its name (exactly).
+func (r reads) Credential(ctx context.Context, tenantID, parentID, idOrName string) (directory.FederatedIdentityCredential, error) {
+	row := r.q.QueryRowContext(ctx, "SELECT "+credentialColumns+" FROM credentials WHERE tenant_id = ? AND parent_id = ? AND (id = ? OR name = ?)"+
+		" ORDER BY name = ? LIMIT 1", tenantID, parentID, strings.ToLower(idOrName), idOrName, idOrName)
+	return one(row, scanCredential, func() error {
+		return directory.Errorf(directory.NotFound, "", "Federated identity credential '%s' does not exist.", idOrName)
+	})
+}
+
+// Credentials lists the credentials of a parent and reports whether more
+// follow. Filters: name, subject, issuer and id eq.
+func (r reads) Credentials(ctx context.Context, tenantID, parentID string, q ListQuery) ([]directory.FederatedIdentityCredential, bool, error) {
+	rows, err := r.list(ctx, "SELECT "+credentialColumns+" FROM credentials WHERE tenant_id = ? AND parent_id = ?",
+		[]any{tenantID, parentID}, filters{
+			"name eq":    "name = ?",
+			"subject eq": "subject = ?",
+			"issuer eq":  "issuer = ?",
+			"id eq":      "id = lower(?)",
+		}, q)
+	items, err := all(rows, err, scanCredential)
+	return page(items, err, q)
+}
+
+// CredentialCount is the number of credentials of a parent.
+func (r reads) CredentialCount(ctx context.Context, tenantID, parentID string) (int, error) {
+	var n int
+	err := r.q.QueryRowContext(ctx, "SELECT count(*) FROM credentials WHERE tenant_id = ? AND parent_id = ?", tenantID, parentID).Scan(&n)
+	return n, err
+}
+
+// CreateCredential adds a credential to an application or managed identity.
+// Name, and issuer and subject together, must be free within the parent; a
+// strict tenant's parent has at most StrictCredentialLimit.
+func (tx *Tx) CreateCredential(c *directory.FederatedIdentityCredential) error {
+	clientID, err := tx.parentClient(c.TenantID, c.ParentID)
+	if err != nil {
+		return err
+	}
+	if err := tx.newID(&c.ID); err != nil {
+		return err
+	}
+	tx.created(&c.CreatedAt)
+	if err := tx.checkCredential(c); err != nil {
+		return err
+	}
+	if err := tx.checkLimit(c); err != nil {
+		return err
+	}
+	audiences, err := encode(c.Audiences)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec("INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		c.ID, c.TenantID, c.ParentID, c.Name, c.Issuer, c.Subject, audiences, c.Description, toMicros(c.CreatedAt))
+	tx.touch(directory.KeyClient, c.TenantID, clientID)
+	return err
+}
+
+// UpdateCredential replaces everything about the credential c.ID of c.ParentID
+// but its time of creation.
+func (tx *Tx) UpdateCredential(c *directory.FederatedIdentityCredential) error {
+	clientID, err := tx.parentClient(c.TenantID, c.ParentID)
+	if err != nil {
+		return err
+	}
+	if err := tx.checkCredential(c); err != nil {
+		return err
+	}
+	audiences, err := encode(c.Audiences)
+	if err != nil {
+		return err
+	}
+	n, err := tx.exec("UPDATE credentials SET name = ?, issuer = ?, subject = ?, audiences = ?, description = ?"+
+		" WHERE tenant_id = ? AND parent_id = ? AND id = ?",
+		c.Name, c.Issuer, c.Subject, audiences, c.Description, c.TenantID, c.ParentID, c.ID)
+	if err == nil && n == 0 {
+		err = directory.Errorf(directory.NotFound, "", "Federated identity credential '%s' does not exist.", c.ID)
+	}
+	tx.touch(directory.KeyClient, c.TenantID, clientID)
+	return err
+}
+
+// DeleteCredential removes a credential of a parent by its id or name.
+func (tx *Tx) DeleteCredential(tenantID, parentID, idOrName string) error {
+	clientID, err := tx.parentClient(tenantID, parentID)
+	if err != nil {
+		return err
+	}
+	c, err := tx.Credential(context.Background(), tenantID, parentID, idOrName)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec("DELETE FROM credentials WHERE tenant_id = ? AND parent_id = ? AND id = ?", tenantID, parentID, c.ID); err != nil {
+		return err
+	}
+	tx.touch(directory.KeyClient, tenantID, clientID)
+	return tx.retire(c.ID)
+}
+
+func (tx *Tx) deleteCredentialsOf(tenantID, parentID string) error {
+	_, err := tx.exec("INSERT OR IGNORE INTO retired_ids (id, at) SELECT id, ? FROM credentials WHERE tenant_id = ? AND parent_id = ?",
+		tx.now.UnixMicro(), tenantID, parentID)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec("DELETE FROM credentials WHERE tenant_id = ? AND parent_id = ?", tenantID, parentID)
+	return err
+}
+
+// parentClient returns the client id of the application or managed identity
+// that parentID names.
+func (tx *Tx) parentClient(tenantID, parentID string) (string, error) {
+	row := tx.q.QueryRowContext(context.Background(), "SELECT app_id FROM applications WHERE tenant_id = ?1 AND id = ?2"+
+		" UNION ALL SELECT client_id FROM managed_identities WHERE tenant_id = ?1 AND principal_id = ?2", tenantID, parentID)
+	return one(row, func(s scanner) (id string, err error) { return id, s.Scan(&id) }, func() error {
+		return directory.Errorf(directory.NotFound, "", "Application or managed identity '%s' does not exist.", parentID)
+	})
+}
+
+// checkCredential refuses a name or a trust that another credential of the
+// parent holds, and says which.
+func (tx *Tx) checkCredential(c *directory.FederatedIdentityCredential) error {
+	rows, err := tx.q.QueryContext(context.Background(), "SELECT "+credentialColumns+" FROM credentials WHERE parent_id = ?1 AND name = ?2 AND id <> ?5"+
+		" UNION ALL SELECT "+credentialColumns+" FROM credentials WHERE parent_id = ?1 AND issuer = ?3 AND subject = ?4 AND id <> ?5",
+		c.ParentID, c.Name, c.Issuer, c.Subject, c.ID)
+	holders, err := all(rows, err, scanCredential)
+	if err != nil {
+		return err
+	}
+	for _, holder := range holders {
+		if holder.Name == c.Name {
+			return directory.Errorf(directory.NameTaken, "name",
+				"A federated identity credential with name '%s' exists (id %s).", holder.Name, holder.ID)
+		}
+		return directory.Errorf(directory.DuplicateTrust, "subject",
+			"Issuer '%s' and subject '%s' are held by the federated identity credential '%s' (id %s) of this object.",
+			c.Issuer, c.Subject, holder.Name, holder.ID)
+	}
+	var id string
+	err = tx.q.QueryRowContext(context.Background(), "SELECT id FROM credentials WHERE id = ? AND parent_id <> ?", c.ID, c.ParentID).Scan(&id)
+	if err == nil {
+		return directory.Errorf(directory.NameTaken, "id", "The identifier '%s' is in use.", c.ID)
+	}
+	return ignoreNoRows(err)
+}
+
+func (tx *Tx) checkLimit(c *directory.FederatedIdentityCredential) error {
+	var compat directory.Compat
+	ctx := context.Background()
+	if err := tx.q.QueryRowContext(ctx, "SELECT compat FROM tenants WHERE id = ?", c.TenantID).Scan(&compat); err != nil {
+		return err
+	}
+	if compat != directory.Strict {
+		return nil
+	}
+	n, err := tx.CredentialCount(ctx, c.TenantID, c.ParentID)
+	if err == nil && n >= StrictCredentialLimit {
+		err = directory.Errorf(directory.LimitReached, "", "There are %d federated identity credentials already, the most that one object of this tenant may have.", n)
+	}
+	return err
+}

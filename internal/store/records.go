@@ -1,0 +1,242 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+
+	"cambio/internal/directory"
+)
+
+// RecordsConfig bounds the compiled records. The zero value of every field
+// stands for its default.
+type RecordsConfig struct {
+	// Bytes is what the records may hold together, estimated. Default 64 MiB.
+	Bytes int
+	// LookupRate and LookupBurst limit, for each client, the look-ups per
+	// second that end in a refusal. Defaults 200 and 400.
+	LookupRate  float64
+	LookupBurst int
+}
+
+// Records serves the token path: each record is compiled when it is loaded,
+// kept within the bound, and dropped before the Write that changes it
+// returns. It never answers "not found" from memory. Safe for concurrent use.
+type Records struct {
+	db      *DB
+	cache   *cache
+	misses  *limiters // of look-ups that found nothing
+	confirm *limiters // of Confirm
+}
+
+// Records makes a cache of compiled records over db.
+func (db *DB) Records(cfg RecordsConfig) *Records {
+	if cfg.Bytes <= 0 {
+		cfg.Bytes = 64 << 20
+	}
+	if cfg.LookupRate <= 0 {
+		cfg.LookupRate = 200
+	}
+	if cfg.LookupBurst <= 0 {
+		cfg.LookupBurst = 400
+	}
+	r := &Records{
+		db:      db,
+		cache:   newCache(cfg.Bytes),
+		misses:  newLimiters(cfg.LookupRate, cfg.LookupBurst),
+		confirm: newLimiters(cfg.LookupRate, cfg.LookupBurst),
+	}
+	db.feed.attach(r)
+	return r
+}
+
+func (r *Records) drop(key directory.Key, seq int64) {
+	if key.Kind == directory.KeyTenant {
+		key.ID = key.TenantID // the name under which a tenant is cached
+		key.TenantID = ""
+	}
+	r.cache.drop(key, seq)
+}
+
+// Tenant returns the tenant that a path segment names: its id or a domain
+// name, in any case, or DefaultTenant. Errors: ErrNotFound, ErrThrottled,
+// ErrUnavailable. A hit in lower case does not allocate.
+func (r *Records) Tenant(ctx context.Context, ref string) (*directory.TenantRecord, error) {
+	key := cacheKey{kind: directory.KeyTenant, name: strings.ToLower(ref)}
+	if e := r.cache.get(key); e != nil {
+		return e.value.(*directory.TenantRecord), nil
+	}
+	e, err := r.load(ctx, key, loadTenant)
+	if err != nil {
+		return nil, err
+	}
+	return e.value.(*directory.TenantRecord), nil
+}
+
+// Client returns what the token path must know of a client. Errors are those
+// of Tenant. A hit in lower case does not allocate.
+func (r *Records) Client(ctx context.Context, tenantID, clientID string) (*directory.ClientRecord, error) {
+	key := cacheKey{directory.KeyClient, tenantID, strings.ToLower(clientID)}
+	if e := r.cache.get(key); e != nil {
+		return e.value.(*directory.ClientRecord), nil
+	}
+	e, err := r.load(ctx, key, loadClient)
+	if err != nil {
+		return nil, err
+	}
+	return e.value.(*directory.ClientRecord), nil
+}
+
+// Resource returns the protected resource that has the identifier URI, byte
+// for byte, or the appId, in any case; it has a service principal in the
+// tenant. Errors are those of Tenant. A hit does not allocate.
+func (r *Records) Resource(ctx context.Context, tenantID, identifier string) (*directory.ResourceRecord, error) {
+	key := cacheKey{directory.KeyResource, tenantID, identifier}
+	if isGUID(identifier) {
+		key.name = strings.ToLower(identifier)
+	}
+	if e := r.cache.get(key); e != nil {
+		return e.value.(*directory.ResourceRecord), nil
+	}
+	e, err := r.load(ctx, key, loadResource)
+	if err != nil {
+		return nil, err
+	}
+	return e.value.(*directory.ResourceRecord), nil
+}
+
+// Confirm must be called before a client is refused because of what record
+// says: it asks the database whether a later state exists and returns that,
+// or record itself when it is current. ErrNotFound says that the client was
+// deleted meanwhile.
+func (r *Records) Confirm(ctx context.Context, record *directory.ClientRecord) (*directory.ClientRecord, error) {
+	key := directory.Key{Kind: directory.KeyClient, TenantID: record.TenantID, ID: record.ClientID}
+	if !record.Stale() {
+		if !r.confirm.allow(record.TenantID, record.ClientID) {
+			return nil, ErrThrottled
+		}
+		newest, err := r.newest(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if newest <= record.Seq {
+			return record, nil
+		}
+		r.cache.drop(key, newest)
+	}
+	return r.Client(ctx, record.TenantID, record.ClientID)
+}
+
+// newest returns the sequence of the last change of a key, 0 for none.
+func (r *Records) newest(ctx context.Context, key directory.Key) (int64, error) {
+	var seq int64
+	err := r.db.q.QueryRowContext(ctx, "SELECT seq FROM change_feed WHERE key = ?", key.String()).Scan(&seq)
+	if err := ignoreNoRows(err); err != nil {
+		return 0, readError(ctx, err)
+	}
+	return seq, nil
+}
+
+// loader compiles the record of a key; ErrNotFound when there is none.
+type loader func(ctx context.Context, s *snapshot, key cacheKey) (*entry, error)
+
+// load reads a record, sharing the work with callers who want the same one.
+func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, error) {
+	if !r.misses.available(key.tenantID, key.name) {
+		return nil, ErrThrottled
+	}
+	l, generation, first := r.cache.begin(key)
+	if first {
+		e, err := r.lead(ctx, key, l, fn)
+		return e, err
+	}
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	// Errors are not shared: they may come from the other caller's context.
+	if l.usable(generation) && (l.err == nil || l.err == ErrNotFound) {
+		return l.entry, l.err
+	}
+	// A change that this caller may know of was published after that load
+	// began. A read that begins now sees it.
+	return r.read(ctx, key, fn)
+}
+
+// lead loads for those who wait as well.
+func (r *Records) lead(ctx context.Context, key cacheKey, l *loading, fn loader) (e *entry, err error) {
+	err = ErrUnavailable // for those who wait, should fn panic
+	defer func() { r.cache.finish(key, l, e, err) }()
+	return r.read(ctx, key, fn)
+}
+
+// read reads a record in one read transaction.
+func (r *Records) read(ctx context.Context, key cacheKey, fn loader) (*entry, error) {
+	s, err := r.db.snapshot(ctx)
+	if err != nil {
+		return nil, readError(ctx, err)
+	}
+	defer s.close()
+	e, err := fn(ctx, s, key)
+	if IsNotFound(err) {
+		r.misses.allow(key.tenantID, key.name)
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, readError(ctx, err)
+	}
+	return e, nil
+}
+
+func readError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return unavailable("reading", err)
+}
+
+// snapshot is one committed state of the database, with the change-feed
+// sequence that it includes.
+type snapshot struct {
+	reads
+	tx  *sql.Tx
+	seq int64
+}
+
+func (db *DB) snapshot(ctx context.Context) (*snapshot, error) {
+	tx, err := db.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{tx: tx, reads: reads{&countingQuerier{tx, &db.counters.reads}}}
+	// SQLite fixes the state at the first statement that reads.
+	if s.seq, err = s.FeedPosition(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *snapshot) close() { _ = s.tx.Rollback() } // there is nothing to lose
+
+// isGUID reports whether s has the form of a GUID.
+func isGUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"time"
+
+	"cambio/internal/directory"
+
+	"github.com/google/uuid"
+)
+
+// Tx is a write in progress. Its read methods see what it wrote; their ctx is
+// not used, since an interrupted statement would undo the other writes of the
+// batch. It is valid until the function given to Write returns and must not
+// be used by another goroutine.
+//
+// Identifiers (ID, AppID, ClientID, PrincipalID) and CreatedAt that are empty
+// in the object given to a create method are filled in there.
+type Tx struct {
+	reads
+
+	conn   *sql.Conn
+	now    time.Time
+	keys   []directory.Key
+	target string
+	fatal  error // the error that may have ended the whole transaction
+}
+
+// Now is the time of the write, UTC.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// SetTarget names the object that was changed, for the audit row, when that
+// is only known here.
+func (tx *Tx) SetTarget(id string) { tx.target = id }
+
+// touch notes that a compiled record is out of date once this commits.
+func (tx *Tx) touch(kind, tenantID, id string) {
+	key := directory.Key{Kind: kind, TenantID: tenantID, ID: id}
+	if !slices.Contains(tx.keys, key) {
+		tx.keys = append(tx.keys, key)
+	}
+}
+
+// touchApp notes a change of an application or of its service principal: it
+// may be a client, a resource or both.
+func (tx *Tx) touchApp(tenantID, appID string) {
+	tx.touch(directory.KeyClient, tenantID, appID)
+	tx.touch(directory.KeyResource, tenantID, appID)
+}
+
+// exec runs one statement and returns the number of rows it changed.
+func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	if tx.fatal != nil {
+		return 0, tx.fatal
+	}
+	result, err := tx.conn.ExecContext(context.Background(), query, args...)
+	if err != nil {
+		if losesTransaction(err) {
+			tx.fatal = err
+		}
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// newID checks a GUID that the caller chose, or chooses one.
+func (tx *Tx) newID(id *string) error {
+	*id = strings.ToLower(*id)
+	if *id == "" {
+		*id = uuid.NewString()
+		return nil
+	}
+	var retired bool
+	err := tx.q.QueryRowContext(context.Background(),
+		"SELECT EXISTS (SELECT 1 FROM retired_ids WHERE id = ?)", *id).Scan(&retired)
+	if err == nil && retired {
+		err = directory.Errorf(directory.NameTaken, "id", "The identifier '%s' belonged to a deleted object. Identifiers are not used again; choose another.", *id)
+	}
+	return err
+}
+
+// retire notes identifiers that must not be used again.
+func (tx *Tx) retire(ids ...string) error {
+	for _, id := range ids {
+		if _, err := tx.exec("INSERT OR IGNORE INTO retired_ids (id, at) VALUES (?, ?)", id, tx.now.UnixMicro()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) created(at *time.Time) {
+	if at.IsZero() {
+		*at = tx.now
+	}
+}
+
+// opaqueID makes an identifier of the form that Graph uses for assignments.
+func opaqueID() string {
+	var b [32]byte
+	rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// querier is what the read methods need of a connection or a pool.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// pinnedQuerier reads within the transaction, whatever becomes of ctx.
+type pinnedQuerier struct{ tx *Tx }
+
+func (p pinnedQuerier) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	if p.tx.fatal != nil {
+		return nil, p.tx.fatal
+	}
+	return p.tx.conn.QueryContext(context.Background(), query, args...)
+}
+
+func (p pinnedQuerier) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
+	return p.tx.conn.QueryRowContext(context.Background(), query, args...)
+}
