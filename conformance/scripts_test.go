@@ -1,0 +1,115 @@
+package conformance
+
+import (
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"cambio/internal/oauth"
+)
+
+// params are the same for all scripts.
+func params() testscript.Params {
+	return testscript.Params{
+		Cmds:               commands(),
+		RequireUniqueNames: true,
+		Condition: func(cond string) (bool, error) {
+			if cond == "issuers" { // the server under test trusts issuers of ours
+				return shared.issuers != nil, nil
+			}
+			return false, os.ErrInvalid
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Values[sessionKey{}] = &session{target: shared, issuers: map[string]*issuer{}}
+			now, _ := moment("now")
+			for name, value := range map[string]string{
+				"NOW": strconv.FormatInt(now, 10), "SOON": strconv.FormatInt(now+3600, 10),
+				"SUBSCRIPTION": uuid.NewString(), "IDENTITY": "id-" + strings.ToLower(rand.Text()[:10]),
+				"BASE": shared.BaseURL, "TENANT": shared.TenantID, "SCOPE": shared.Scope,
+				"RESOURCE": shared.ResourceAppID, "RESOURCE_URI": strings.TrimSuffix(shared.Scope, "/.default"),
+				"ISSUER": shared.IDP.Issuer, "SEEDED_CLIENT": shared.ClientID, "SEEDED_CLIENT_OBJECT": shared.ClientObjectID,
+				"ADMIN_TOKEN": shared.AdminToken, "AUDIENCE": "api://AzureADTokenExchange",
+				"SUBJECT": "repo:acme/shop:ref:refs/heads/main", "HOST": strings.TrimPrefix(shared.BaseURL, "https://"),
+			} {
+				e.Setenv(name, value)
+			}
+			return nil
+		},
+	}
+}
+
+// TestScripts plays the scripts of a relaxed tenant, beside each other.
+func TestScripts(t *testing.T) {
+	p := params()
+	p.Dir = "scripts"
+	testscript.Run(t, p)
+}
+
+// TestStrictScripts plays the scripts that switch the tenant to strict, one
+// after the other.
+func TestStrictScripts(t *testing.T) {
+	files, err := filepath.Glob("scripts/strict/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts in scripts/strict", err)
+	}
+	for _, file := range files {
+		// The group returns when its only script has ended, although scripts
+		// are parallel tests.
+		t.Run("serial", func(t *testing.T) {
+			p := params()
+			p.Files = []string{file}
+			testscript.Run(t, p)
+		})
+	}
+}
+
+// notDriven are the codes that no script can provoke from outside, with the
+// reason; README.md repeats them.
+var notDriven = map[oauth.Code]string{
+	oauth.TransientFailure: "needs a failing database",
+}
+
+// TestEveryCodeHasAScript compares the catalogue of refusals with the scripts.
+func TestEveryCodeHasAScript(t *testing.T) {
+	files, err := filepath.Glob("scripts/aadsts*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`aadsts(\d+)-[a-z0-9-]+\.txt$`)
+	scripts := map[oauth.Code]string{}
+	for _, file := range files {
+		m := named.FindStringSubmatch(file)
+		if m == nil {
+			t.Errorf("%s is not named aadstsCODE-what.txt", file)
+			continue
+		}
+		code, _ := strconv.Atoi(m[1])
+		scripts[oauth.Code(code)] = file
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), `"error_codes":[`+m[1]+`]`) {
+			t.Errorf("%s shows no answer with code %s as it is on the wire", file, m[1])
+		}
+	}
+	for _, row := range oauth.Catalogue() {
+		_, excused := notDriven[row.Code]
+		if script := scripts[row.Code]; script == "" && !excused {
+			t.Errorf("AADSTS%d has no script scripts/aadsts%d-*.txt", row.Code, row.Code)
+		} else if script != "" && excused {
+			t.Errorf("AADSTS%d has a script, and a reason for having none", row.Code)
+		}
+		delete(scripts, row.Code)
+	}
+	for code, file := range scripts {
+		t.Errorf("%s: AADSTS%d is not in the catalogue", file, code)
+	}
+}
