@@ -227,7 +227,7 @@ func (d *demo) wrongSubject(ctx context.Context) error {
 	_, err = d.accessToken(ctx, d.client.worker, clusterURI, assertion)
 	var refusal *httpclient.Refusal
 	if !errors.As(err, &refusal) || refusal.Status != 401 || !strings.Contains(refusal.Body, "AADSTS700213") {
-		return fmt.Errorf("want 401 with AADSTS700213, got %w", err)
+		return fmt.Errorf("want 401 with AADSTS700213, got %v", err)
 	}
 	var answer struct {
 		Description string `json:"error_description"`

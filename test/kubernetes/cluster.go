@@ -206,7 +206,7 @@ func (c *Cluster) Stop() {
 }
 
 // Kubectl runs kubectl as the cluster's administrator and returns what it
-// printed. A failure is an *ExitError-like error with its last words.
+// printed. The error of a failure is kubectl's own last line.
 func (c *Cluster) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
 	return c.kubectl(ctx, stdin, append([]string{"--kubeconfig", c.path("kubeconfig")}, args...))
 }
@@ -228,20 +228,16 @@ func (c *Cluster) kubectl(ctx context.Context, stdin string, args []string) (str
 	cmd.Env = append(os.Environ(), "KUBECACHEDIR="+c.path("kubecache"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return "", errors.New(strings.TrimSpace(withoutWarnings(stderr.String())))
+		return "", errors.New(lastLine(stderr.String()))
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// withoutWarnings drops kubectl's remarks on versions and log lines of klog.
-func withoutWarnings(text string) string {
-	var kept []string
-	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "Warning:") && !strings.HasPrefix(line, "WARNING:") && !(len(line) > 4 && line[0] == 'E' && line[1] >= '0' && line[1] <= '9') {
-			kept = append(kept, line)
-		}
-	}
-	return strings.Join(kept, "")
+// lastLine is where kubectl says what went wrong; what stands before are
+// warnings and remarks of its libraries.
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 func (c *Cluster) path(name string) string { return filepath.Join(c.dir, name) }

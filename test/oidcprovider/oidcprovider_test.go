@@ -214,7 +214,7 @@ func TestAccessTokenType(t *testing.T) {
 func refused(err error, code string) error {
 	var refusal *httpclient.Refusal
 	if !errors.As(err, &refusal) || !strings.Contains(refusal.Body, code) {
-		return fmt.Errorf("want %s, got %w", code, err)
+		return fmt.Errorf("want %s, got %v", code, err)
 	}
 	return nil
 }
