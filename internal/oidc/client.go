@@ -105,7 +105,6 @@ func classify(err error) Reason {
 		resolution  *net.DNSError
 		operation   *net.OpError
 		certificate *tls.CertificateVerificationError
-		alert       tls.AlertError
 		record      tls.RecordHeaderError
 	)
 	switch {
@@ -114,9 +113,10 @@ func classify(err error) Reason {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &network) && network.Timeout():
 		return ReasonTimeout
-	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &record):
+	case errors.As(err, &certificate), errors.As(err, &record),
+		errors.As(err, &operation) && operation.Op == "remote error": // how crypto/tls reports an alert
 		return ReasonTLS
-	case errors.As(err, &resolution), errors.As(err, &operation), errors.Is(err, context.Canceled),
+	case errors.As(err, &resolution), operation != nil, errors.Is(err, context.Canceled),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return ReasonUnreachable
 	}

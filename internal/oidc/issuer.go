@@ -145,7 +145,9 @@ func (e *entry) succeed() {
 // pauses grow from 1 s to 10 s only; with keys there is no hurry.
 func (e *entry) fail(err *FetchError, now time.Time) {
 	pause, longest := time.Second, 10*time.Second
-	if set := e.current.Load(); set != nil && now.Before(set.deadAt) {
+	set := e.current.Load()
+	alive := set != nil && now.Before(set.deadAt)
+	if alive {
 		pause, longest = 10*time.Second, 5*time.Minute
 	}
 	for i := 0; i < e.failures && pause < longest; i++ {
@@ -153,5 +155,8 @@ func (e *entry) fail(err *FetchError, now time.Time) {
 	}
 	e.failures++
 	e.retryAt = now.Add(min(pause, longest))
+	if alive && e.retryAt.After(set.deadAt) {
+		e.retryAt = set.deadAt
+	}
 	e.lastError, e.failedAt = err, now
 }
