@@ -85,3 +85,31 @@ type Route struct {
 	Action     string // audit action; empty for reads
 	Handler    Handler
 }
+
+// AllRoles lists the app roles of the management resource.
+func AllRoles() []string {
+	var all []string
+	for _, r := range Roles() {
+		all = append(all, r.Value)
+	}
+	return all
+}
+
+// Roles are the app roles that the management resource defines. The ids of
+// those that Microsoft Graph has are Graph's.
+func Roles() []directory.AppRole {
+	role := func(id string, value Permission, text string) directory.AppRole {
+		return directory.AppRole{ID: id, Value: string(value), DisplayName: text, Description: text,
+			AllowedMemberTypes: []string{"Application"}, IsEnabled: true}
+	}
+	return []directory.AppRole{
+		role("9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30", ApplicationReadAll, "Read all applications"),
+		role("1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9", ApplicationReadWriteAll, "Read and write all applications"),
+		role("18a4783c-866b-4cc7-a460-3d5e5662c884", ApplicationReadWriteOwnedBy, "Manage the applications that this one owns"),
+		role("06b708a9-e830-4db3-a914-8e69da51d44f", AppRoleAssignmentReadWrite, "Manage app role assignments"),
+		role("b0afded3-3588-46d8-8b3d-9842eff778da", AuditLogReadAll, "Read the audit trail"),
+		role("292d869f-3427-49a8-9dab-8c70152b74e9", OrganizationReadWriteAll, "Read and write the tenant's settings"),
+		role("0f1d6c1a-6a0e-4f5b-9d0c-5b7a3c2e8d11", ManagedIdentityReadAll, "Read managed identities"),
+		role("5c2e9b34-7d1f-4a86-8e93-2f6b0d4c7a22", ManagedIdentityReadWriteAll, "Read and write managed identities"),
+	}
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cambio/internal/config"
+	"cambio/internal/keys"
+	"cambio/internal/oidc"
+	"cambio/internal/server"
+	"cambio/internal/store"
+)
+
+func serveCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the server", Args: noArguments,
+		Long:    "Runs the server from a configuration file until it is told to stop (SIGTERM or SIGINT); requests under way are finished first.",
+		Example: "  cambio serve --config /etc/cambio/config.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(file)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg)
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "config", "", "configuration file (YAML); docs/config.md lists the keys")
+}
+
+func loadConfig(file string) (config.Config, error) {
+	if file == "" {
+		return config.Config{}, usageError{errors.New("--config FILE is required")}
+	}
+	return config.Load(file)
+}
+
+// serve runs until ctx ends or a listener fails.
+func serve(ctx context.Context, cfg config.Config) error {
+	log := logger(cfg.Log.Level)
+	certificate, err := server.LoadCertificate(cfg.Public.CertificateFile, cfg.Public.KeyFile, log)
+	if err != nil {
+		return fmt.Errorf("the TLS certificate cannot be read: %w", err)
+	}
+	db, err := store.Open(store.Config{Path: cfg.Database.Path, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			log.Error("the database did not close cleanly", "error", err)
+		}
+	}()
+	opt, err := options(cfg, db, log)
+	if err != nil {
+		return err
+	}
+	if tenants, err := db.Tenants(ctx); err == nil && len(tenants) == 0 {
+		log.Warn("there is no tenant yet; run `cambio bootstrap` with the same configuration")
+	}
+	s, err := server.New(ctx, opt)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	public := server.NewHTTPServer(s.Handler(), log)
+	public.TLSConfig = certificate.Config()
+	listener, err := net.Listen("tcp", cfg.Public.Listen)
+	if err != nil {
+		return fmt.Errorf("public.listen: %w", err)
+	}
+	failed := make(chan error, 2)
+	go func() { failed <- public.ServeTLS(listener, "", "") }()
+	operations, err := serveOperations(cfg.Operations.Listen, s, log, failed)
+	if err != nil {
+		return errors.Join(err, public.Close())
+	}
+	log.Info("serving", "base_url", cfg.BaseURL, "listen", listener.Addr().String(), "version", version())
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-failed:
+	}
+	return errors.Join(err, shutdown(cfg.Public.ShutdownTimeout, log, public, operations))
+}
+
+// serveOperations opens the operations listener, if there is to be one.
+func serveOperations(listen string, s *server.Server, log *slog.Logger, failed chan<- error) (*http.Server, error) {
+	operations := server.NewHTTPServer(s.OperationsHandler(), log)
+	if listen == "" {
+		return operations, nil
+	}
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("operations.listen: %w", err)
+	}
+	go func() { failed <- operations.Serve(listener) }()
+	return operations, nil
+}
+
+func shutdown(timeout time.Duration, log *slog.Logger, servers ...*http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	log.Info("stopping; requests under way are finished first")
+	var err error
+	for _, s := range servers {
+		err = errors.Join(err, s.Shutdown(ctx))
+	}
+	return err
+}
+
+// options turns the configuration into what the server is made of.
+func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options, error) {
+	kek, err := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
+	if err != nil {
+		return server.Options{}, err
+	}
+	issuers, optional, err := issuerConfig(cfg.Issuers)
+	if err != nil {
+		return server.Options{}, err
+	}
+	return server.Options{
+		BaseURL: cfg.BaseURL, DB: db, KEK: kek, Keys: keyPolicy(cfg), Issuers: issuers, IssuedAtOptional: optional,
+		Records: store.RecordsConfig{Bytes: int(cfg.Cache.RecordBytes)}, Clock: time.Now, Log: log,
+		LifetimeMin: cfg.Tokens.LifetimeMin, LifetimeMax: cfg.Tokens.LifetimeMax,
+	}, nil
+}
+
+// keyPolicy keeps a retired key published until its last token has expired,
+// with an hour to spare for clocks.
+func keyPolicy(cfg config.Config) keys.Policy {
+	return keys.Policy{RotateEvery: cfg.Keys.RotateEvery, PublishAhead: cfg.Keys.PublishAhead, RetireAfter: cfg.Tokens.LifetimeMax + time.Hour}
+}
+
+func issuerConfig(c config.Issuers) (out oidc.Config, issuedAtOptional []string, err error) {
+	out.MaxKeys = c.MaxKeys
+	if out.ExtraRootsPEM, err = readPEM("issuers.ca_file", c.CAFile); err != nil {
+		return out, nil, err
+	}
+	if out.AllowedPrefixes, err = config.Prefixes(c.AllowAddresses); err != nil {
+		return out, nil, err
+	}
+	for _, r := range c.Rules {
+		policy := oidc.IssuerPolicy{Issuer: r.Issuer, AllowHTTP: r.AllowHTTP, MaxKeys: r.MaxKeys}
+		if policy.RootsPEM, err = readPEM("ca_file of issuer "+r.Issuer, r.CAFile); err != nil {
+			return out, nil, err
+		}
+		if policy.AllowPrefixes, err = config.Prefixes(r.AllowAddresses); err != nil {
+			return out, nil, err
+		}
+		out.Issuers = append(out.Issuers, policy)
+		if r.IssuedAtOptional {
+			issuedAtOptional = append(issuedAtOptional, r.Issuer)
+		}
+	}
+	return out, issuedAtOptional, nil
+}
+
+func readPEM(key, file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return raw, nil
+}
+
+// checkFiles reads the files that a configuration names, as serve would.
+func checkFiles(cfg config.Config) error {
+	_, err := server.LoadCertificate(cfg.Public.CertificateFile, cfg.Public.KeyFile, logger(cfg.Log.Level))
+	if err != nil {
+		err = fmt.Errorf("the TLS certificate cannot be read: %w", err)
+	}
+	_, kekErr := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
+	issuers, _, issuersErr := issuerConfig(cfg.Issuers)
+	if issuersErr == nil {
+		_, issuersErr = server.IssuerCheck(cfg.BaseURL, issuers)
+	}
+	return errors.Join(err, kekErr, issuersErr)
+}

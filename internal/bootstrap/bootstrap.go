@@ -1,0 +1,126 @@
+// Package bootstrap makes what an empty installation needs before anybody can
+// sign in to it: a tenant, its management resource, and the first
+// administrator.
+//
+// It writes to the database directly and is reachable from the command line
+// of the server's own host only.
+package bootstrap
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cambio/internal/directory"
+	"cambio/internal/management"
+	"cambio/internal/store"
+)
+
+// TokenPrefix marks bootstrap tokens, so that they are recognised wherever
+// they turn up.
+const TokenPrefix = "cambio-bootstrap-"
+
+// TokenLifetime is how long a bootstrap token can be used, once.
+const TokenLifetime = 15 * time.Minute
+
+// ManagementKey is the name under which the appId of a tenant's management
+// resource is kept among the installation's facts.
+func ManagementKey(tenantID string) string { return "management-app/" + tenantID }
+
+// Tenant is what to make.
+type Tenant struct {
+	DisplayName string
+	Domains     []string
+	Compat      directory.Compat
+	// Credential is the administrator's federated identity credential; nil
+	// asks for a bootstrap token instead.
+	Credential *directory.FederatedIdentityCredential
+}
+
+// Result is what was made.
+type Result struct {
+	TenantID       string
+	AdminClientID  string
+	AdminObjectID  string // of the application
+	BootstrapToken string // empty when a credential was given
+}
+
+// Create makes a tenant with its management resource and an administrator who
+// holds all of its roles, in one transaction. The first tenant becomes the
+// default one.
+func Create(ctx context.Context, db *store.DB, t Tenant, now time.Time) (Result, error) {
+	tenant := directory.Tenant{ID: uuid.NewString(), DisplayName: t.DisplayName, Compat: t.Compat}
+	for _, d := range t.Domains {
+		tenant.Domains = append(tenant.Domains, strings.ToLower(d))
+	}
+	resource := application(tenant.ID, "cambio management")
+	resource.AppRoles = management.Roles()
+	admin := application(tenant.ID, "cambio administrator")
+	result := Result{TenantID: tenant.ID, AdminClientID: admin.AppID, AdminObjectID: admin.ID}
+	if t.Credential == nil {
+		result.BootstrapToken = TokenPrefix + rand.Text()
+	}
+	err := db.Write(ctx, store.Change{TenantID: tenant.ID, Via: "bootstrap", Action: "tenant.bootstrap", Target: tenant.ID}, func(tx *store.Tx) error {
+		existing, err := tx.Tenants(ctx)
+		if err != nil {
+			return err
+		}
+		tenant.Default = len(existing) == 0
+		if err := tx.CreateTenant(&tenant); err != nil {
+			return err
+		}
+		if err := tx.SetMeta(ManagementKey(tenant.ID), resource.AppID); err != nil {
+			return err
+		}
+		resourceSP, err := AddApplication(tx, resource)
+		if err != nil {
+			return err
+		}
+		adminSP, err := AddApplication(tx, admin)
+		if err != nil {
+			return err
+		}
+		for _, role := range resource.AppRoles {
+			if err := Assign(tx, adminSP, resourceSP, role.ID); err != nil {
+				return err
+			}
+		}
+		if t.Credential == nil {
+			return tx.CreateBootstrapToken(&store.BootstrapToken{Hash: sha256.Sum256([]byte(result.BootstrapToken)), TenantID: tenant.ID,
+				PrincipalID: adminSP.ID, ExpiresAt: now.Add(TokenLifetime)})
+		}
+		c := *t.Credential
+		c.TenantID, c.ParentID = tenant.ID, admin.ID
+		return tx.CreateCredential(&c)
+	})
+	if err != nil {
+		return Result{}, fmt.Errorf("the tenant was not created: %w", err)
+	}
+	return result, nil
+}
+
+func application(tenantID, name string) *directory.Application {
+	return &directory.Application{ID: uuid.NewString(), AppID: uuid.NewString(), TenantID: tenantID, DisplayName: name,
+		SignInAudience: "AzureADMyOrg"}
+}
+
+// AddApplication creates an application together with its service principal.
+func AddApplication(tx *store.Tx, app *directory.Application) (*directory.ServicePrincipal, error) {
+	if err := tx.CreateApplication(app); err != nil {
+		return nil, err
+	}
+	sp := &directory.ServicePrincipal{TenantID: app.TenantID, AppID: app.AppID, Kind: directory.KindApplication,
+		DisplayName: app.DisplayName, AccountEnabled: true}
+	return sp, tx.CreateServicePrincipal(sp)
+}
+
+// Assign grants an app role.
+func Assign(tx *store.Tx, principal, resource *directory.ServicePrincipal, roleID string) error {
+	return tx.CreateAssignment(&directory.AppRoleAssignment{TenantID: resource.TenantID, AppRoleID: roleID,
+		PrincipalID: principal.ID, ResourceID: resource.ID})
+}

@@ -1,0 +1,236 @@
+// Package config is the one configuration tree of the server: strict
+// decoding, defaults, validation, and the text that docs/config.md is
+// generated from.
+//
+// It is pure but for reading the file it is told to read: it opens no
+// certificate, key or database. An unknown key, a repeated key or a value out
+// of bounds is an error that names the key and its line.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is the whole configuration of `cambio serve`. The doc tags are the
+// documentation; the values of Default are the defaults.
+type Config struct {
+	BaseURL    string     `yaml:"base_url" doc:"Public origin of the server, https, without a path. Tokens and discovery documents are made of it; request headers never change it. Required."`
+	Public     Public     `yaml:"public" doc:"The listener that clients reach."`
+	Operations Operations `yaml:"operations" doc:"The listener for /healthz, /readyz and /metrics. It has no authentication: keep it off public networks."`
+	Database   Database   `yaml:"database" doc:"Where state is kept."`
+	Keys       Keys       `yaml:"keys" doc:"The server's own signing keys."`
+	Tokens     Tokens     `yaml:"tokens" doc:"Access tokens."`
+	Issuers    Issuers    `yaml:"issuers" doc:"How external identity providers are reached."`
+	Cache      Cache      `yaml:"cache" doc:"Memory bounds."`
+	Log        Log        `yaml:"log" doc:"Logging to standard error, as JSON."`
+}
+
+// Public is the listener that clients reach.
+type Public struct {
+	Listen          string        `yaml:"listen" doc:"Address and port."`
+	CertificateFile string        `yaml:"certificate_file" doc:"PEM file with the server's certificate chain. Required. Read again when it changes."`
+	KeyFile         string        `yaml:"key_file" doc:"PEM file with the certificate's private key. Required."`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" doc:"How long requests may go on after a stop signal."`
+}
+
+// Operations is the listener for operators.
+type Operations struct {
+	Listen string `yaml:"listen" doc:"Address and port; empty turns it off."`
+}
+
+// Database is the store.
+type Database struct {
+	Path string `yaml:"path" doc:"The SQLite file. Its folder must be readable by this user alone. Required."`
+}
+
+// Keys is the policy of the signing keys.
+type Keys struct {
+	EncryptionKeyFile string        `yaml:"encryption_key_file" doc:"File with the key-encryption key (32 bytes in base64), mode 0600, which seals the private signing keys in the database. Empty: the environment variable CAMBIO_KEY_ENCRYPTION_KEY."`
+	RotateEvery       time.Duration `yaml:"rotate_every" doc:"How long a key signs."`
+	PublishAhead      time.Duration `yaml:"publish_ahead" doc:"How long a key is published before it signs. At least twice the time that verifiers may cache the key set."`
+}
+
+// Tokens is the policy of access tokens.
+type Tokens struct {
+	LifetimeMin time.Duration `yaml:"lifetime_min" doc:"Shortest lifetime; each token gets a random one between the bounds, as Entra's do. 10m to 24h."`
+	LifetimeMax time.Duration `yaml:"lifetime_max" doc:"Longest lifetime. 10m to 24h."`
+}
+
+// Issuers is the policy of outbound requests.
+type Issuers struct {
+	CAFile         string       `yaml:"ca_file" doc:"PEM file with certificate authorities that any issuer may chain to, beside the system's."`
+	AllowAddresses []string     `yaml:"allow_addresses" doc:"Private or loopback address ranges (CIDR) that any issuer may be on. Empty: none."`
+	MaxKeys        int          `yaml:"max_keys" doc:"How many signing keys of one issuer are kept, in the order published; the rest are ignored and reported."`
+	Rules          []IssuerRule `yaml:"rules" doc:"What holds for single issuers."`
+}
+
+// IssuerRule is what holds for one issuer.
+type IssuerRule struct {
+	Issuer           string   `yaml:"issuer" doc:"The issuer, exactly as in its tokens."`
+	CAFile           string   `yaml:"ca_file" doc:"PEM file with certificate authorities that this issuer may chain to."`
+	AllowAddresses   []string `yaml:"allow_addresses" doc:"Private or loopback address ranges (CIDR) that this issuer may be on."`
+	AllowHTTP        bool     `yaml:"allow_http" doc:"Fetch this issuer's documents without TLS. Whoever is on the path can then forge every token of it."`
+	IssuedAtOptional bool     `yaml:"issued_at_optional" doc:"Accept tokens of this issuer that have no iat, as JWT-SVIDs may."`
+	MaxKeys          int      `yaml:"max_keys" doc:"Key limit of this issuer; 0: the general one."`
+}
+
+// Cache bounds memory.
+type Cache struct {
+	RecordBytes int64 `yaml:"record_bytes" doc:"Bytes of compiled client and resource records that are kept."`
+}
+
+// Log is the logging policy.
+type Log struct {
+	Level string `yaml:"level" doc:"debug, info, warn or error."`
+}
+
+// Default returns the defaults. Required values are empty.
+func Default() Config {
+	return Config{
+		Public:     Public{Listen: ":8443", ShutdownTimeout: 20 * time.Second},
+		Operations: Operations{Listen: "127.0.0.1:9464"},
+		Keys:       Keys{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour},
+		Tokens:     Tokens{LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute},
+		Issuers:    Issuers{MaxKeys: 100},
+		Cache:      Cache{RecordBytes: 64 << 20},
+		Log:        Log{Level: "info"},
+	}
+}
+
+// Load reads and validates a configuration file.
+func Load(path string) (Config, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	c, err := Parse(raw)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse decodes one YAML document over the defaults and validates it.
+func Parse(raw []byte) (Config, error) {
+	c := Default()
+	d := yaml.NewDecoder(bytes.NewReader(raw))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, readable(err)
+	}
+	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("the file must hold exactly one YAML document")
+	}
+	return c, c.Validate()
+}
+
+// unknownKey is how the YAML library words an unknown key; the Go type that
+// it names means nothing to an operator.
+var unknownKey = regexp.MustCompile(`line (\d+): field (\S+) not found in type \S+`)
+
+func readable(err error) error {
+	text := unknownKey.ReplaceAllString(err.Error(), "line $1: unknown key \"$2\"")
+	return errors.New(strings.TrimPrefix(text, "yaml: "))
+}
+
+// Validate checks every value and returns all complaints at once.
+func (c *Config) Validate() error {
+	var p problems
+	p.check(c.BaseURL != "", "base_url is required: the public origin, as in https://sts.example.net")
+	if c.BaseURL != "" {
+		u, err := url.Parse(c.BaseURL)
+		p.check(err == nil && u.Scheme == "https" && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
+			"base_url %q must be an https origin without a path or trailing slash", c.BaseURL)
+	}
+	p.check(validListen(c.Public.Listen), "public.listen %q must be an address and a port", c.Public.Listen)
+	p.check(c.Public.CertificateFile != "" && c.Public.KeyFile != "", "public.certificate_file and public.key_file are required: clients refuse plain http")
+	p.check(c.Public.ShutdownTimeout > 0, "public.shutdown_timeout must be positive")
+	p.check(c.Operations.Listen == "" || validListen(c.Operations.Listen), "operations.listen %q must be an address and a port, or empty", c.Operations.Listen)
+	p.check(c.Database.Path != "", "database.path is required")
+	p.check(c.Keys.PublishAhead > 0 && c.Keys.RotateEvery >= 2*c.Keys.PublishAhead, "keys.rotate_every must be at least twice keys.publish_ahead, which must be positive")
+	const shortest, longest = 10 * time.Minute, 24 * time.Hour
+	p.check(c.Tokens.LifetimeMin >= shortest && c.Tokens.LifetimeMax <= longest && c.Tokens.LifetimeMin <= c.Tokens.LifetimeMax,
+		"tokens.lifetime_min and lifetime_max must be between 10m and 24h, in this order")
+	p.check(c.Cache.RecordBytes >= 1<<20, "cache.record_bytes must be at least 1048576")
+	switch c.Log.Level {
+	case "debug", "info", "warn", "error":
+	default:
+		p.check(false, "log.level %q must be debug, info, warn or error", c.Log.Level)
+	}
+	c.Issuers.validate(&p)
+	return p.err()
+}
+
+func (i *Issuers) validate(p *problems) {
+	p.check(i.MaxKeys >= 1 && i.MaxKeys <= 1000, "issuers.max_keys must be between 1 and 1000")
+	p.prefixes("issuers.allow_addresses", i.AllowAddresses)
+	seen := map[string]bool{}
+	for n, r := range i.Rules {
+		at := fmt.Sprintf("issuers.rules[%d]", n)
+		p.check(r.Issuer != "", "%s.issuer is required", at)
+		p.check(!seen[r.Issuer], "%s: there is another rule for %q", at, r.Issuer)
+		seen[r.Issuer] = true
+		p.check(r.AllowHTTP || !strings.HasPrefix(r.Issuer, "http:"), "%s: %q is plain http; use https, or say allow_http: true", at, r.Issuer)
+		p.check(r.MaxKeys >= 0 && r.MaxKeys <= 1000, "%s.max_keys must be between 0 and 1000", at)
+		p.prefixes(at+".allow_addresses", r.AllowAddresses)
+	}
+}
+
+// Prefixes parses address ranges that Validate accepted.
+func Prefixes(ranges []string) ([]netip.Prefix, error) {
+	out := make([]netip.Prefix, 0, len(ranges))
+	for _, r := range ranges {
+		p, err := netip.ParsePrefix(r)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no address range; write it as in 10.1.0.0/16", r)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// Print renders a configuration as YAML, defaults included. It holds no
+// secrets: those are in files that it only names.
+func (c *Config) Print() ([]byte, error) {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(c); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), e.Close()
+}
+
+func validListen(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != ""
+}
+
+// problems gathers complaints.
+type problems struct{ list []error }
+
+func (p *problems) check(ok bool, format string, args ...any) {
+	if !ok {
+		p.list = append(p.list, fmt.Errorf(format, args...))
+	}
+}
+
+func (p *problems) prefixes(key string, ranges []string) {
+	if _, err := Prefixes(ranges); err != nil {
+		p.check(false, "%s: %v", key, err)
+	}
+}
+
+func (p *problems) err() error { return errors.Join(p.list...) }

@@ -1,0 +1,119 @@
+package federation
+
+import (
+	"crypto/sha256"
+	"math"
+	"strings"
+	"time"
+
+	"cambio/internal/jose"
+	"cambio/internal/oauth"
+	"cambio/internal/strictjson"
+)
+
+// Assertion is a parsed client assertion. Its claims are the issuer's only
+// after Verifier.Prove returned nil.
+type Assertion struct {
+	Issuer    string
+	Subject   string
+	Audiences []string
+	TokenID   string // jti; may be empty
+	IssuedAt  time.Time
+	NotBefore time.Time
+	Expiry    time.Time
+	Hash      [sha256.Size]byte // of the whole token
+
+	hasIssuedAt, hasExpiry bool
+	jws                    *jose.JWS
+}
+
+// KeyID is the header's kid, which may be empty.
+func (a *Assertion) KeyID() string { return a.jws.Header.KeyID }
+
+// Algorithm is the header's alg.
+func (a *Assertion) Algorithm() string { return string(a.jws.Header.Algorithm) }
+
+// Parse reads a client assertion: a compact JWS (RFC 7515) whose payload is a
+// strict JSON object (RFC 7519). It checks form only. Refusals: 50027 and,
+// for absent claims, 90014.
+func Parse(token string) (*Assertion, *oauth.Error) {
+	jws, err := jose.ParseCompact(token)
+	if err != nil {
+		return nil, oauth.Refuse(oauth.MalformedAssertion, "it is not a compact JWS ("+err.Error()+")")
+	}
+	if !acceptedType(jws.Header.Type) {
+		return nil, oauth.Refuse(oauth.MalformedAssertion, "its header says that it is of type '"+jws.Header.Type+"', which is no assertion")
+	}
+	claims, err := strictjson.ParseObject(jws.Payload, strictjson.Claims)
+	if err != nil {
+		return nil, oauth.Refuse(oauth.MalformedAssertion, "its payload is not a strict JSON object ("+err.Error()+")")
+	}
+	a := &Assertion{jws: jws, Hash: sha256.Sum256([]byte(token))}
+	if refusal := a.readNames(claims); refusal != nil {
+		return nil, refusal
+	}
+	return a, a.readTimes(claims)
+}
+
+// acceptedType holds the allow-list of RFC 8725 §3.11: platforms send JWT,
+// Cognito sends JWS, Kubernetes sends none. Anything else names another kind
+// of JWT.
+func acceptedType(typ string) bool {
+	return typ == "" || strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "JWS")
+}
+
+func (a *Assertion) readNames(claims strictjson.Object) *oauth.Error {
+	var err error
+	var hasIssuer, hasSubject, hasAudience bool
+	if a.Issuer, hasIssuer, err = claims.String("iss"); err != nil {
+		return wrongType("iss", "a string")
+	}
+	if a.Subject, hasSubject, err = claims.String("sub"); err != nil {
+		return wrongType("sub", "a string")
+	}
+	if a.Audiences, hasAudience, err = claims.Strings("aud"); err != nil {
+		return wrongType("aud", "a string or a list of strings")
+	}
+	if a.TokenID, _, err = claims.String("jti"); err != nil {
+		return wrongType("jti", "a string")
+	}
+	switch {
+	case !hasIssuer || a.Issuer == "":
+		return oauth.Refuse(oauth.MissingClaim, "iss")
+	case !hasSubject || a.Subject == "":
+		return oauth.Refuse(oauth.MissingClaim, "sub")
+	case !hasAudience || len(a.Audiences) == 0:
+		return oauth.Refuse(oauth.MissingClaim, "aud")
+	}
+	for _, v := range append([]string{a.Issuer, a.Subject}, a.Audiences...) {
+		if strings.ContainsRune(v, 0) {
+			return oauth.Refuse(oauth.MalformedAssertion, "iss, sub or aud holds a NUL character")
+		}
+	}
+	return nil
+}
+
+func (a *Assertion) readTimes(claims strictjson.Object) *oauth.Error {
+	for _, t := range []struct {
+		name    string
+		at      *time.Time
+		present *bool
+	}{{"exp", &a.Expiry, &a.hasExpiry}, {"iat", &a.IssuedAt, &a.hasIssuedAt}, {"nbf", &a.NotBefore, nil}} {
+		seconds, present, err := claims.Number(t.name)
+		// Beyond the year 9999 a time is no time; the bound also keeps the
+		// arithmetic on durations exact.
+		if err != nil || math.Abs(seconds) > 253402300799 {
+			return wrongType(t.name, "a number of seconds")
+		}
+		whole := math.Floor(seconds)
+		*t.at = time.Unix(int64(whole), int64((seconds-whole)*1e9)).UTC()
+		if t.present != nil {
+			*t.present = present
+		}
+	}
+	return nil
+}
+
+func wrongType(claim, want string) *oauth.Error {
+	return oauth.Refuse(oauth.MalformedAssertion, "its claim "+claim+" is not "+want)
+}

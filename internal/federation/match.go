@@ -1,0 +1,74 @@
+package federation
+
+import (
+	"slices"
+	"strings"
+
+	"cambio/internal/directory"
+	"cambio/internal/oauth"
+)
+
+// Match finds the credential of the client that the assertion's issuer,
+// subject and audience name, byte for byte. Case is folded only to choose the
+// refusal: 70025, 700211, 700213, 700212 or 7002138.
+func Match(client *directory.ClientRecord, a *Assertion) (*directory.Credential, *oauth.Error) {
+	candidates := client.Match(a.Issuer, a.Subject)
+	for _, c := range candidates {
+		if intersects(c.Audiences, a.Audiences) {
+			return c, nil
+		}
+	}
+	return nil, mismatch(client, candidates, a)
+}
+
+func intersects(trusted, presented []string) bool {
+	for _, p := range presented {
+		if slices.Contains(trusted, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// mismatch says which field kept the assertion from matching, in the order
+// issuer, subject, audience.
+func mismatch(client *directory.ClientRecord, candidates []*directory.Credential, a *Assertion) *oauth.Error {
+	if len(client.Credentials) == 0 {
+		return oauth.Refuse(oauth.NoFederatedCredential, client.ClientID, client.DisplayName)
+	}
+	if len(candidates) > 0 {
+		return audienceMismatch(candidates, a.Audiences)
+	}
+	var issuerKnown, issuerFolded, subjectFolded bool
+	for i := range client.Credentials {
+		c := &client.Credentials[i]
+		if c.Issuer == a.Issuer {
+			issuerKnown = true
+			subjectFolded = subjectFolded || strings.EqualFold(c.Subject, a.Subject)
+		} else if strings.EqualFold(c.Issuer, a.Issuer) {
+			issuerFolded = true
+		}
+	}
+	switch {
+	case subjectFolded:
+		return oauth.Refuse(oauth.CaseMismatch, "subject", a.Subject)
+	case issuerKnown:
+		return oauth.Refuse(oauth.SubjectMismatch, a.Subject)
+	case issuerFolded:
+		return oauth.Refuse(oauth.CaseMismatch, "issuer", oauth.ShowIssuer(a.Issuer))
+	}
+	return oauth.Refuse(oauth.IssuerMismatch, oauth.ShowIssuer(a.Issuer))
+}
+
+func audienceMismatch(candidates []*directory.Credential, presented []string) *oauth.Error {
+	for _, c := range candidates {
+		for _, trusted := range c.Audiences {
+			for _, p := range presented {
+				if strings.EqualFold(trusted, p) {
+					return oauth.Refuse(oauth.CaseMismatch, "audience", p)
+				}
+			}
+		}
+	}
+	return oauth.Refuse(oauth.AudienceMismatch, strings.Join(presented, ", "))
+}

@@ -1,0 +1,172 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"cambio/internal/directory"
+	"cambio/internal/jose"
+	"cambio/internal/oauth"
+)
+
+const (
+	// maxLifetime is Entra's 1.01:00:00 (AADSTS70023).
+	maxLifetime = 25 * time.Hour
+	// skew is the tolerance for the clocks of issuers.
+	skew = 5 * time.Minute
+)
+
+// Errors that a KeySource returns beside *UnavailableError.
+var (
+	ErrUnknownKey    = errors.New("federation: the issuer does not publish that key")
+	ErrKeyIDRequired = errors.New("federation: no kid, and several keys fit")
+)
+
+// UnavailableError says that an issuer's keys could not be had.
+type UnavailableError struct {
+	Reason     string // safe to show
+	Temporary  bool   // it may pass by itself
+	RetryAfter time.Duration
+}
+
+func (e *UnavailableError) Error() string { return e.Reason }
+
+// KeySource finds the verification keys of an issuer.
+type KeySource interface {
+	// Lookup returns the keys that may have signed a token with that header,
+	// never empty without an error. It may wait for one shared fetch.
+	Lookup(ctx context.Context, issuer string, h jose.Header) ([]*jose.PublicKey, error)
+	// Renew returns keys that were not tried yet, after a signature failed
+	// under a known kid: the issuer may have put a new key under it. It
+	// fetches within the issuer's budget and never fails.
+	Renew(ctx context.Context, issuer string, h jose.Header, tried []*jose.PublicKey) []*jose.PublicKey
+}
+
+// Config is what a Verifier needs.
+type Config struct {
+	Keys  KeySource
+	Clock func() time.Time
+	// Own reports whether an issuer is this server itself, in any tenant.
+	Own func(issuer string) bool
+	// IssuedAtOptional reports whether tokens of an issuer may lack iat, as
+	// JWT-SVIDs do.
+	IssuedAtOptional func(issuer string) bool
+}
+
+// Verifier verifies assertions. It is safe for concurrent use.
+type Verifier struct{ cfg Config }
+
+// New makes a Verifier.
+func New(cfg Config) *Verifier { return &Verifier{cfg} }
+
+// Admit checks what needs no credential and no key: that the algorithm is one
+// of the tenant's, and that the token is neither our own nor the client's.
+func (v *Verifier) Admit(a *Assertion, clientID string, compat directory.Compat) *oauth.Error {
+	alg := jose.Algorithm(a.Algorithm())
+	if !alg.Valid() || compat == directory.Strict && !entraAccepts(alg) {
+		return oauth.Refuse(oauth.AlgorithmNotSupported, a.Algorithm(), supported(compat))
+	}
+	if v.cfg.Own(a.Issuer) {
+		return oauth.Refuse(oauth.OwnTokenAsAssertion)
+	}
+	if strings.EqualFold(a.Issuer, clientID) {
+		return oauth.Refuse(oauth.SignatureInvalid)
+	}
+	return nil
+}
+
+// Prove checks lifetime, signature and times of an assertion that matched a
+// credential, in this order. A nil return makes the claims the issuer's.
+func (v *Verifier) Prove(ctx context.Context, a *Assertion, compat directory.Compat) *oauth.Error {
+	if refusal := v.checkLifetime(a); refusal != nil {
+		return refusal
+	}
+	if refusal := v.checkSignature(ctx, a, compat); refusal != nil {
+		return refusal
+	}
+	// The clock is read after any fetch: a token that expired meanwhile is
+	// refused.
+	return v.checkTimes(a)
+}
+
+func (v *Verifier) checkLifetime(a *Assertion) *oauth.Error {
+	if !a.hasExpiry {
+		return nil // reported by checkTimes, as expired in 1970
+	}
+	issued := a.IssuedAt
+	if !a.hasIssuedAt && v.cfg.IssuedAtOptional != nil && v.cfg.IssuedAtOptional(a.Issuer) {
+		issued = v.cfg.Clock()
+	}
+	if a.Expiry.Sub(issued) > maxLifetime {
+		return oauth.Refuse(oauth.LifetimeTooLong, stamp(issued), stamp(a.Expiry))
+	}
+	return nil
+}
+
+func (v *Verifier) checkTimes(a *Assertion) *oauth.Error {
+	now := v.cfg.Clock()
+	if now.After(a.Expiry.Add(skew)) || now.Before(a.NotBefore.Add(-skew)) || now.Before(a.IssuedAt.Add(-skew)) {
+		return oauth.Refuse(oauth.AssertionOutsideValidity, stamp(now), stamp(a.NotBefore), stamp(a.Expiry))
+	}
+	return nil
+}
+
+func (v *Verifier) checkSignature(ctx context.Context, a *Assertion, compat directory.Compat) *oauth.Error {
+	keys, err := v.cfg.Keys.Lookup(ctx, a.Issuer, a.jws.Header)
+	if err != nil {
+		return keyRefusal(err, a, compat)
+	}
+	if verifiedByAny(a.jws, keys) || verifiedByAny(a.jws, v.cfg.Keys.Renew(ctx, a.Issuer, a.jws.Header, keys)) {
+		return nil
+	}
+	return oauth.Refuse(oauth.SignatureInvalid)
+}
+
+func verifiedByAny(jws *jose.JWS, keys []*jose.PublicKey) bool {
+	for _, k := range keys {
+		if jws.Verify(k) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// keyRefusal turns an error of the key source into a refusal; the answer to an
+// unavailable issuer depends on the tenant's compatibility level.
+func keyRefusal(err error, a *Assertion, compat directory.Compat) *oauth.Error {
+	var unavailable *UnavailableError
+	switch {
+	case errors.Is(err, ErrUnknownKey):
+		return oauth.Refuse(oauth.SigningKeyNotFound, oauth.ShowKeyID(a.KeyID()))
+	case errors.Is(err, ErrKeyIDRequired):
+		return oauth.Refuse(oauth.KeyIDMissing)
+	case errors.As(err, &unavailable):
+		refusal := oauth.Refuse(oauth.IssuerUnavailable, unavailable.Reason)
+		if compat == directory.Strict {
+			return refusal
+		}
+		if unavailable.Temporary {
+			return refusal.Answered(oauth.TemporarilyUnavailable, 503).After(max(unavailable.RetryAfter, time.Second))
+		}
+		return refusal.Answered(oauth.InvalidClient, 401)
+	}
+	return oauth.Refuse(oauth.TransientFailure).After(time.Second)
+}
+
+// entraAccepts holds the algorithms that Entra takes from external issuers.
+func entraAccepts(alg jose.Algorithm) bool {
+	return strings.HasPrefix(string(alg), "RS") || strings.HasPrefix(string(alg), "PS")
+}
+
+func supported(compat directory.Compat) string {
+	const entra = "RS256,RS384,RS512,PS256,PS384,PS512"
+	if compat == directory.Strict {
+		return entra
+	}
+	return entra + ",ES256,ES384,ES512,EdDSA"
+}
+
+// stamp is Entra's form of a time in texts; a missing time shows as 1970.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000000Z") }

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"cambio/internal/arm"
+	"cambio/internal/graph"
+	"cambio/internal/management"
+	"cambio/internal/oauth"
+	"cambio/internal/token"
+)
+
+// Handler answers the public listener.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recover(w, r)
+		m := s.router.find(r)
+		switch {
+		case m.route == nil && m.found:
+			s.methodNotAllowed(w, r, m)
+		case m.route == nil:
+			s.notFound(w, r)
+		case m.route.open != nil:
+			m.route.open(w, r, m.params)
+		default:
+			s.serveManaged(w, r, m)
+		}
+	})
+}
+
+// recover keeps a panic to its own request. The stack is for the log; the
+// caller learns nothing of it.
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	s.opt.Log.Error("a request failed inside the server", "panic", p, "method", r.Method, "stack", stack())
+	s.refuse(w, r, oauth.Refuse(oauth.TransientFailure))
+}
+
+// serveManaged runs a handler of a management API for an authenticated caller
+// who holds the route's permission.
+func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
+	recorder := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	defer func() { s.metrics.Management(recorder.status) }()
+	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
+	call := &management.Call{Params: m.params, RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
+	tenant, caller, err := s.authenticate(r)
+	switch {
+	case errors.Is(err, errUnauthenticated):
+		w.Header().Set("WWW-Authenticate", `Bearer authorization_uri="`+s.opt.BaseURL+`/common/oauth2/authorize", error="invalid_token"`)
+		fail(recorder, m.route.api, http.StatusUnauthorized, "InvalidAuthenticationToken", "Access token validation failure: "+err.Error()+".", call)
+	case err != nil:
+		s.opt.Log.Error("a caller could not be authenticated", "error", err)
+		w.Header().Set("Retry-After", "1")
+		fail(recorder, m.route.api, http.StatusServiceUnavailable, "ServiceUnavailable", "The directory cannot be read at the moment. Try again.", call)
+	case !caller.Holds(m.route.permission):
+		fail(recorder, m.route.api, http.StatusForbidden, "Authorization_RequestDenied",
+			"Insufficient privileges to complete the operation. It takes the app role '"+string(m.route.permission)+"' of the management resource.", call)
+	default:
+		call.Tenant, call.Caller = tenant, caller
+		m.route.managed(recorder, r, call)
+	}
+}
+
+// fail answers in the error shape of the API that the route belongs to.
+func fail(w http.ResponseWriter, a api, status int, code, message string, call *management.Call) {
+	if a == armAPI {
+		arm.WriteError(w, status, code, message, call)
+		return
+	}
+	graph.WriteError(w, status, code, message, call)
+}
+
+// apiOf guesses the API of a path that has no route, for the error's shape.
+func apiOf(r *http.Request) api {
+	first, _, _ := strings.Cut(strings.TrimLeft(r.URL.Path, "/"), "/")
+	switch strings.ToLower(first) {
+	case "v1.0", "beta":
+		return graphAPI
+	case "subscriptions", "providers", "tenants", "metadata":
+		return armAPI
+	}
+	return login
+}
+
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
+	call := &management.Call{RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
+	switch a := apiOf(r); a {
+	case graphAPI:
+		fail(w, a, http.StatusNotFound, "Request_ResourceNotFound", "There is nothing at this path.", call)
+	case armAPI:
+		fail(w, a, http.StatusNotFound, "InvalidResourceType", "There is nothing at this path.", call)
+	default:
+		token.WriteError(w, oauth.Refuse(oauth.MalformedRequest, "there is nothing at this path").Answered(oauth.InvalidRequest, http.StatusNotFound), ids)
+	}
+}
+
+func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request, m match) {
+	slices.Sort(m.allowed)
+	w.Header().Set("Allow", strings.Join(m.allowed, ", "))
+	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
+	call := &management.Call{RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
+	switch a := apiOf(r); {
+	case a != login:
+		fail(w, a, http.StatusMethodNotAllowed, "Request_BadRequest", "This path takes "+strings.Join(m.allowed, ", ")+".", call)
+	case slices.Contains(m.allowed, http.MethodPost):
+		token.WriteError(w, oauth.Refuse(oauth.PostOnly, r.Method), ids)
+	default:
+		token.WriteError(w, oauth.Refuse(oauth.MalformedRequest, "this path takes "+strings.Join(m.allowed, ", ")).Answered(oauth.InvalidRequest, http.StatusMethodNotAllowed), ids)
+	}
+}
+
+// OperationsHandler answers the operations listener. It has no
+// authentication and shows nothing that needs one.
+func (s *Server) OperationsHandler() http.Handler {
+	mux := http.NewServeMux()
+	plain := func(status int, text string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(text))
+		}
+	}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(http.StatusOK, "ok\n")(w) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.Ready(r.Context()); err != nil {
+			s.opt.Log.Error("not ready", "error", err)
+			plain(http.StatusServiceUnavailable, "the database does not answer\n")(w)
+			return
+		}
+		plain(http.StatusOK, "ok\n")(w)
+	})
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	return mux
+}
+
+// Ready reports whether requests can be served.
+func (s *Server) Ready(ctx context.Context) error {
+	_, err := s.opt.DB.FeedPosition(ctx)
+	return err
+}
+
+// statusWriter remembers the status for the metrics.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"net/http"
+
+	"cambio/internal/arm"
+	"cambio/internal/graph"
+	"cambio/internal/management"
+	"cambio/internal/token"
+)
+
+// api is a family of routes that share an error shape.
+type api int
+
+const (
+	login api = iota // OAuth errors; no authentication
+	graphAPI
+	armAPI
+)
+
+// route is one row of the route table: everything that the server can be
+// asked, and what it takes to ask it.
+type route struct {
+	api        api
+	method     string
+	pattern    string
+	permission management.Permission // empty: open to anybody
+	action     string                // audit action of a write
+	foldCase   bool                  // match literal segments without regard to case
+	open       func(w http.ResponseWriter, r *http.Request, params map[string]string)
+	managed    management.Handler
+}
+
+// routes is the complete route table.
+func (s *Server) routes() []route {
+	get := func(pattern string, h func(http.ResponseWriter, *http.Request, map[string]string)) route {
+		return route{api: login, method: http.MethodGet, pattern: pattern, open: h}
+	}
+	table := []route{
+		s.tokenRoute("/{tenant}/oauth2/v2.0/token", token.V2),
+		s.tokenRoute("/{tenant}/oauth2/token", token.V1),
+		get("/{tenant}/v2.0/.well-known/openid-configuration", s.serveDiscoveryV2),
+		get("/{tenant}/.well-known/openid-configuration", s.serveDiscoveryV1),
+		get("/.well-known/oauth-authorization-server/{tenant}/v2.0", s.serveDiscoveryV2),
+		get("/.well-known/oauth-authorization-server/{tenant}", s.serveDiscoveryV1),
+		get("/{tenant}/discovery/v2.0/keys", s.serveKeys),
+		get("/{tenant}/discovery/keys", s.serveKeys),
+		get("/{tenant}/discovery/instance", s.serveInstance),
+		get("/{tenant}/oauth2/v2.0/authorize", s.serveNoSignIn),
+		get("/{tenant}/oauth2/authorize", s.serveNoSignIn),
+		get("/error", s.serveErrorPage),
+		get("/", s.serveRoot),
+		get("/metadata/endpoints", wrap(arm.MetadataHandler(s.opt.BaseURL))),
+	}
+	for _, prefix := range s.mounts() {
+		table = append(table, prefix)
+	}
+	for _, r := range graph.Routes(s.graph) {
+		table = append(table, route{graphAPI, r.Method, r.Pattern, r.Permission, r.Action, false, nil, r.Handler})
+	}
+	for _, r := range arm.Routes(s.arm) {
+		table = append(table, route{armAPI, r.Method, r.Pattern, r.Permission, r.Action, true, nil, r.Handler})
+	}
+	return table
+}
+
+// tokenRoute is a door of the token endpoint. Clients of the AD FS alias get
+// the v2 form at the v1 path too.
+func (s *Server) tokenRoute(pattern string, door token.Door) route {
+	return route{api: login, method: http.MethodPost, pattern: pattern,
+		open: func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+			d := door
+			if isADFS(params["tenant"]) {
+				d = token.ADFS
+			}
+			s.endpoint.ServeTenant(w, r, d, params["tenant"])
+		}}
+}
+
+// mounts are the handlers that the development mode adds, such as its
+// identity provider.
+func (s *Server) mounts() []route {
+	var table []route
+	for _, m := range s.opt.Mounts {
+		table = append(table, route{api: login, method: m.Method, pattern: m.Pattern, open: wrap(m.Handler)})
+	}
+	return table
+}
+
+func wrap(h http.Handler) func(http.ResponseWriter, *http.Request, map[string]string) {
+	return func(w http.ResponseWriter, r *http.Request, _ map[string]string) { h.ServeHTTP(w, r) }
+}

@@ -1,0 +1,244 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"cambio/internal/arm"
+	"cambio/internal/federation"
+	"cambio/internal/graph"
+	"cambio/internal/keys"
+	"cambio/internal/metrics"
+	"cambio/internal/oauth"
+	"cambio/internal/oidc"
+	"cambio/internal/store"
+	"cambio/internal/token"
+)
+
+// Options is what a Server is made of. All but ManagementURIs, Mounts,
+// IssuedAtOptional and RehearseWith are required.
+type Options struct {
+	BaseURL string // public origin, https, without a trailing slash
+	DB      *store.DB
+	KEK     *keys.EncryptionKey
+	Keys    keys.Policy
+	Issuers oidc.Config
+	Records store.RecordsConfig
+	Clock   func() time.Time
+	Log     *slog.Logger
+
+	LifetimeMin, LifetimeMax time.Duration
+
+	// ManagementURIs are further identifiers of the management resource.
+	ManagementURIs []string
+	// Mounts are further routes without authentication.
+	Mounts []Mount
+	// IssuedAtOptional lists issuers whose tokens may lack iat.
+	IssuedAtOptional []string
+	// Rehearsal replaces the keys of some issuers; development only.
+	Rehearsal *Rehearsal
+}
+
+// Mount is a route that is added to the table.
+type Mount struct {
+	Method, Pattern string
+	Handler         http.Handler
+}
+
+// Server is a running server without its listeners. It is safe for
+// concurrent use.
+type Server struct {
+	opt            Options
+	managementURIs []string
+	directory      *tokenDirectory
+	ring           *keys.Ring
+	issuers        *oidc.KeySets
+	endpoint       *token.Endpoint
+	graph          *graph.API
+	arm            *arm.API
+	metrics        *metrics.Metrics
+	router         *router
+	keysChanged    chan struct{} // capacity 1: wakes maintain
+	stop           context.CancelFunc
+	done           chan struct{}
+}
+
+// New opens the signing keys and wires the server. Close it.
+func New(ctx context.Context, opt Options) (*Server, error) {
+	s := &Server{opt: opt, metrics: metrics.New(), keysChanged: make(chan struct{}, 1), done: make(chan struct{})}
+	s.managementURIs = append([]string{opt.BaseURL, opt.BaseURL + "/"}, opt.ManagementURIs...)
+	ring, err := keys.Open(ctx, keys.Config{DB: opt.DB, KEK: opt.KEK, Policy: opt.Keys, Clock: opt.Clock})
+	if err != nil {
+		return nil, err
+	}
+	s.ring = ring
+	issuers := opt.Issuers
+	issuers.OnFetch = s.observeFetch
+	if s.issuers, err = oidc.New(issuers); err != nil {
+		return nil, err
+	}
+	s.directory = &tokenDirectory{db: opt.DB, records: opt.DB.Records(opt.Records), managementURIs: s.managementURIs}
+	s.endpoint = token.New(token.Config{BaseURL: opt.BaseURL, Directory: s.directory, Verifier: s.verifier(),
+		Signer: ring, Recorder: opt.DB, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange})
+	s.graph = graph.New(graph.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer,
+		ManagementAppID: s.directory.managementAppID, Logger: opt.Log, Clock: opt.Clock})
+	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, Logger: opt.Log})
+	s.router = newRouter(s.routes())
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	opt.DB.OnSigningKeys(func() { s.reloadKeys(background) })
+	go s.maintain(background)
+	return s, nil
+}
+
+// Close stops the background work. The database is the caller's to close.
+func (s *Server) Close() {
+	s.stop()
+	<-s.done
+	s.issuers.Close()
+}
+
+func (s *Server) verifier() *federation.Verifier {
+	optional := map[string]bool{}
+	for _, issuer := range s.opt.IssuedAtOptional {
+		optional[issuer] = true
+	}
+	return federation.New(federation.Config{
+		Keys:             keySource{s.issuers, s.opt.Rehearsal},
+		Clock:            s.opt.Clock,
+		Own:              s.ownIssuer,
+		IssuedAtOptional: func(issuer string) bool { return optional[issuer] },
+	})
+}
+
+// ownIssuer reports whether an issuer is this server itself.
+func (s *Server) ownIssuer(issuer string) bool {
+	for _, m := range s.opt.Mounts {
+		// The development provider is another issuer on the same origin.
+		if path, _, ok := strings.Cut(m.Pattern, "/.well-known/"); ok && issuer == s.opt.BaseURL+path {
+			return false
+		}
+	}
+	return underOrigin(s.opt.BaseURL, issuer)
+}
+
+// underOrigin reports whether a URL is at an origin, in any spelling of its
+// case.
+func underOrigin(base, issuer string) bool {
+	if len(issuer) < len(base) || !strings.EqualFold(issuer[:len(base)], base) {
+		return false
+	}
+	// What follows decides: a longer port, or another host that begins alike,
+	// is another origin.
+	rest := issuer[len(base):]
+	return rest == "" || rest[0] == '/' || rest[0] == '?' || rest[0] == '#'
+}
+
+// checkIssuer is the rule for the issuer of a new credential.
+func (s *Server) checkIssuer(issuer string) error {
+	if s.ownIssuer(issuer) {
+		return errOwnIssuer
+	}
+	return s.issuers.CheckIssuer(issuer)
+}
+
+var errOwnIssuer = errors.New("it is this server itself, whose tokens are never accepted as assertions; name the workload's own identity provider")
+
+// IssuerCheck is the rule for the issuer of a new credential where no server
+// is running.
+func IssuerCheck(baseURL string, cfg oidc.Config) (func(issuer string) error, error) {
+	sets, err := oidc.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	sets.Close()
+	return func(issuer string) error {
+		if underOrigin(baseURL, issuer) {
+			return errOwnIssuer
+		}
+		return sets.CheckIssuer(issuer)
+	}, nil
+}
+
+// lifetime draws the lifetime of the next token: spreading them keeps a fleet
+// from renewing at one moment.
+func (s *Server) lifetime() time.Duration {
+	spread := s.opt.LifetimeMax - s.opt.LifetimeMin
+	if spread <= 0 {
+		return s.opt.LifetimeMin
+	}
+	return s.opt.LifetimeMin + rand.N(spread)
+}
+
+// maintain does what is due with the signing keys until the server closes.
+func (s *Server) maintain(ctx context.Context) {
+	defer close(s.done)
+	every := min(s.opt.Keys.PublishAhead/8, 10*time.Second)
+	tick := time.NewTicker(max(every, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.keysChanged:
+		case <-tick.C:
+		}
+		if err := s.ring.Maintain(ctx); err != nil && ctx.Err() == nil {
+			s.opt.Log.Error("signing keys could not be maintained; the next attempt follows", "error", err)
+		}
+	}
+}
+
+// reloadKeys takes over what happened to the signing keys, here or in another
+// process. It runs on the store's goroutine and so must not write: what
+// follows from the change is left to maintain.
+func (s *Server) reloadKeys(ctx context.Context) {
+	if err := s.ring.Reload(ctx); err != nil && ctx.Err() == nil {
+		s.opt.Log.Error("signing keys could not be read again", "error", err)
+	}
+	select {
+	case s.keysChanged <- struct{}{}:
+	default: // already told
+	}
+}
+
+func (s *Server) observeExchange(o token.Outcome) {
+	s.metrics.Exchange(o.Code, o.Duration)
+	level := slog.LevelDebug
+	if o.Code != 0 {
+		level = slog.LevelInfo
+	}
+	if s.opt.Log.Enabled(context.Background(), level) {
+		s.opt.Log.Log(context.Background(), level, "token request", "code", int(o.Code), "tenant", o.TenantID,
+			"client", oauth.Show(o.ClientID), "credential", o.Credential, "trace_id", o.TraceID, "took", o.Duration)
+	}
+}
+
+func (s *Server) observeFetch(e oidc.FetchEvent) {
+	s.metrics.Fetch(e.Document, e.Outcome())
+	if e.Err != nil {
+		s.opt.Log.Warn("issuer fetch failed", "issuer", e.Issuer, "url", e.URL, "reason", e.Outcome(), "cause", errors.Unwrap(e.Err))
+	} else {
+		s.opt.Log.Debug("issuer fetched", "issuer", e.Issuer, "document", e.Document, "keys", e.Keys, "ignored", e.Ignored)
+	}
+}
+
+// ManagementToken issues an access token for the management resource to a
+// client of a tenant, without an exchange. The development mode hands one to
+// the person who started it.
+func (s *Server) ManagementToken(ctx context.Context, tenantID, clientID string, lifetime time.Duration) (string, error) {
+	client, err := s.directory.Client(ctx, tenantID, clientID)
+	if err != nil {
+		return "", err
+	}
+	resource, err := s.directory.Resource(ctx, tenantID, s.opt.BaseURL)
+	if err != nil {
+		return "", err
+	}
+	return s.endpoint.ManagementToken(client, resource, s.opt.BaseURL, lifetime)
+}

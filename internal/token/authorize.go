@@ -1,0 +1,49 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"cambio/internal/directory"
+	"cambio/internal/oauth"
+)
+
+// authorize finds the resource and the roles that the client holds on it.
+func (e *Endpoint) authorize(ctx context.Context, x *exchange) *oauth.Error {
+	resource, err := e.cfg.Directory.Resource(ctx, x.tenant.ID, x.request.resource)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return oauth.Refuse(oauth.ResourceNotFound, x.request.resource, x.tenant.DisplayName)
+	case errors.Is(err, ErrThrottled):
+		return oauth.Refuse(oauth.TooManyRequests).After(time.Second)
+	case err != nil:
+		return oauth.Refuse(oauth.TransientFailure).After(time.Second)
+	case !resource.Enabled:
+		return oauth.Refuse(oauth.ResourceDisabled, resource.AppID)
+	}
+	roles, assigned := grantedRoles(x.client, resource)
+	if resource.AssignmentRequired && !assigned {
+		return oauth.Refuse(oauth.NotAssigned, x.client.ClientID, x.client.DisplayName, resource.AppID, resource.DisplayName)
+	}
+	x.resource, x.roles = resource, roles
+	return nil
+}
+
+// grantedRoles returns the values of the client's app roles on the resource,
+// sorted, and whether it is assigned to it at all: the default role assigns
+// without a value. A disabled role is no role.
+func grantedRoles(client *directory.ClientRecord, resource *directory.ResourceRecord) (roles []string, assigned bool) {
+	for _, id := range client.Grants[resource.ServicePrincipalID] {
+		value, known := resource.RoleValues[id]
+		if known || id == directory.DefaultAppRoleID {
+			assigned = true
+		}
+		if value != "" {
+			roles = append(roles, value)
+		}
+	}
+	slices.Sort(roles)
+	return roles, assigned
+}

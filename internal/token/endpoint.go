@@ -1,0 +1,87 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cambio/internal/audit"
+	"cambio/internal/directory"
+	"cambio/internal/federation"
+	"cambio/internal/oauth"
+)
+
+// Errors that a Directory returns; any other means that it cannot be read.
+var (
+	ErrNotFound  = errors.New("token: no such object")
+	ErrThrottled = errors.New("token: too many look-ups")
+)
+
+// Directory is what the endpoint reads. Positive answers may come from a
+// cache; ErrNotFound never does.
+type Directory interface {
+	// Tenant finds a tenant by GUID, domain name or "adfs".
+	Tenant(ctx context.Context, ref string) (*directory.TenantRecord, error)
+	Client(ctx context.Context, tenantID, clientID string) (*directory.ClientRecord, error)
+	// Resource finds a protected resource by identifier URI or appId.
+	Resource(ctx context.Context, tenantID, identifier string) (*directory.ResourceRecord, error)
+	// Confirm returns the same record if the database holds nothing newer,
+	// and else the newer one. It is asked before every refusal that rests on
+	// the record.
+	Confirm(ctx context.Context, known *directory.ClientRecord) (*directory.ClientRecord, error)
+}
+
+// Signer signs access tokens with the current key of an algorithm.
+type Signer interface {
+	// Sign appends the compact JWS over claims to dst. Typ is the header's.
+	Sign(dst []byte, algorithm, typ string, claims []byte) (token []byte, keyID string, err error)
+}
+
+// Recorder makes a decision durable before it returns.
+type Recorder interface {
+	RecordDecision(ctx context.Context, d *audit.Decision) error
+}
+
+// Outcome is what an observer learns of one request.
+type Outcome struct {
+	Code       oauth.Code // 0: allowed
+	Algorithm  string     // of the issued token
+	Duration   time.Duration
+	TenantID   string
+	ClientID   string
+	TraceID    string
+	Credential string
+}
+
+// Config is what an Endpoint needs. All members are required.
+type Config struct {
+	BaseURL   string // public origin, without a trailing slash
+	Directory Directory
+	Verifier  *federation.Verifier
+	Signer    Signer
+	Recorder  Recorder
+	Clock     func() time.Time
+	Lifetime  func() time.Duration // of the next token
+	Observe   func(Outcome)
+}
+
+// Endpoint is the token endpoint. It is safe for concurrent use.
+type Endpoint struct{ cfg Config }
+
+// New makes an Endpoint.
+func New(cfg Config) *Endpoint { return &Endpoint{cfg} }
+
+// Door is one of the endpoint's URLs: what it calls the resource, and which
+// form its answers have.
+type Door struct {
+	Scope, Resource bool // which parameters it knows
+	Strings         bool // v1 answers: numbers as strings, and four more members
+}
+
+// The doors: v2.0, v1, and the AD FS alias, whose clients send either
+// parameter and expect the v2 form.
+var (
+	V2   = Door{Scope: true}
+	V1   = Door{Scope: true, Resource: true, Strings: true}
+	ADFS = Door{Scope: true, Resource: true}
+)

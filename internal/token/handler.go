@@ -1,0 +1,169 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"cambio/internal/audit"
+	"cambio/internal/directory"
+	"cambio/internal/federation"
+	"cambio/internal/oauth"
+)
+
+// exchange is the one event of a request: the phases fill it in, and the
+// answer, the audit record and the metrics are made of it.
+type exchange struct {
+	door          Door
+	started       time.Time
+	traceID       string
+	correlationID string
+	source        string
+
+	request    request
+	tenant     *directory.TenantRecord
+	client     *directory.ClientRecord
+	assertion  *federation.Assertion
+	proven     bool
+	credential *directory.Credential
+	resource   *directory.ResourceRecord
+	roles      []string
+	token      issued
+}
+
+// ServeTenant answers one request to a door of a tenant. TenantRef is the
+// path segment: a GUID, a domain name or "adfs".
+func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door, tenantRef string) {
+	x := e.begin(r, door)
+	refusal := e.exchange(w, r, x, tenantRef)
+	if refusal == nil {
+		refusal = e.mint(x)
+	}
+	if err := e.cfg.Recorder.RecordDecision(r.Context(), x.decision(refusal)); err != nil {
+		// What cannot be recorded is not issued.
+		refusal = oauth.Refuse(oauth.TransientFailure).After(time.Second)
+	}
+	if refusal != nil {
+		e.writeRefusal(w, r, x, refusal)
+	} else {
+		writeToken(w, x)
+	}
+	e.cfg.Observe(x.outcome(refusal, e.cfg.Clock()))
+}
+
+// exchange runs the checks in their order. A nil return allows the token.
+func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange, tenantRef string) *oauth.Error {
+	var refusal *oauth.Error
+	if x.request, refusal = parseRequest(w, r, x); refusal != nil {
+		return refusal
+	}
+	ctx := r.Context()
+	if x.tenant, refusal = e.ResolveTenant(ctx, tenantRef); refusal != nil {
+		return refusal
+	}
+	if refusal = x.request.check(x.door); refusal != nil {
+		return refusal
+	}
+	if x.client, refusal = e.findClient(ctx, x); refusal != nil {
+		return refusal
+	}
+	if x.assertion, refusal = federation.Parse(x.request.assertion); refusal != nil {
+		return refusal
+	}
+	if refusal = e.cfg.Verifier.Admit(x.assertion, x.client.ClientID, x.tenant.Compat); refusal != nil {
+		return refusal
+	}
+	return e.decide(ctx, x)
+}
+
+// decide repeats the decision until it rests on the newest state: a refusal
+// is confirmed by the database, and a permission is not given on a record
+// that was replaced while keys were fetched.
+func (e *Endpoint) decide(ctx context.Context, x *exchange) *oauth.Error {
+	const attempts = 4
+	for range attempts {
+		refusal := e.attempt(ctx, x)
+		if refusal == nil && !x.client.Stale() && !x.resource.Stale() {
+			return nil
+		}
+		newest, err := e.cfg.Directory.Confirm(ctx, x.client)
+		if err != nil {
+			return e.directoryRefusal(err, x)
+		}
+		if newest == x.client && refusal != nil {
+			return refusal
+		}
+		x.client = newest
+	}
+	return oauth.Refuse(oauth.TransientFailure).After(time.Second)
+}
+
+// attempt decides on the records at hand.
+func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
+	if refusal := usable(x.client); refusal != nil {
+		return refusal
+	}
+	var refusal *oauth.Error
+	if x.credential, refusal = federation.Match(x.client, x.assertion); refusal != nil {
+		return refusal
+	}
+	if !x.proven {
+		if refusal = e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat); refusal != nil {
+			return refusal
+		}
+		x.proven = true
+	}
+	return e.authorize(ctx, x)
+}
+
+// directoryRefusal answers for a directory that gave no record.
+func (e *Endpoint) directoryRefusal(err error, x *exchange) *oauth.Error {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return oauth.Refuse(oauth.ClientNotFound, x.request.clientID, x.tenant.DisplayName)
+	case errors.Is(err, ErrThrottled):
+		return oauth.Refuse(oauth.TooManyRequests).After(time.Second)
+	}
+	return oauth.Refuse(oauth.TransientFailure).After(time.Second)
+}
+
+// decision is the audit record of the exchange.
+func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
+	d := &audit.Decision{At: x.started, CorrelationID: x.correlationID, TraceID: x.traceID, Source: x.source,
+		ClientID: oauth.Show(x.request.clientID), Allowed: refusal == nil}
+	if refusal != nil {
+		d.Code = int(refusal.Code)
+	}
+	if x.tenant != nil {
+		d.TenantID = x.tenant.ID
+	}
+	if a := x.assertion; a != nil {
+		d.Issuer, d.Subject, d.Audiences = a.Issuer, a.Subject, a.Audiences
+		d.KeyID, d.Algorithm, d.AssertionHash = a.KeyID(), a.Algorithm(), a.Hash
+	}
+	if x.credential != nil {
+		d.CredentialID, d.CredentialName = x.credential.ID, x.credential.Name
+	}
+	if x.resource != nil {
+		d.Resource, d.Roles = x.resource.AppID, x.roles
+	}
+	if refusal == nil {
+		d.TokenID, d.TokenKeyID, d.ExpiresAt = x.token.id, x.token.keyID, x.token.expiry
+	}
+	return d
+}
+
+func (x *exchange) outcome(refusal *oauth.Error, now time.Time) Outcome {
+	o := Outcome{Duration: now.Sub(x.started), ClientID: x.request.clientID, TraceID: x.traceID, Algorithm: x.token.algorithm}
+	if refusal != nil {
+		o.Code = refusal.Code
+	}
+	if x.tenant != nil {
+		o.TenantID = x.tenant.ID
+	}
+	if x.credential != nil {
+		o.Credential = x.credential.ID
+	}
+	return o
+}
