@@ -125,15 +125,3 @@ func refusedIn(t *testing.T, compact, part string) {
 		}
 	}
 }
-
-func TestParseCompactAllocations(t *testing.T) {
-	compact := token(goodHeader, githubClaims, jose.ES256, keys().p256)
-	n := testing.AllocsPerRun(100, func() {
-		if _, err := jose.ParseCompact(compact); err != nil {
-			t.Error(err)
-		}
-	})
-	if n > 8 {
-		t.Errorf("%v allocations, want at most 8", n)
-	}
-}

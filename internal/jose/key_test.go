@@ -19,72 +19,90 @@ var p25519 = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(1
 
 func odd(bits uint) *big.Int { return new(big.Int).SetBit(big.NewInt(0x10001), int(bits)-1, 1) }
 
-// A key that is refused is skipped with a reason; the good key beside it stays.
-func TestKeysThatAreIgnored(t *testing.T) {
-	r, e, d := publicJWK(&keys().rsa.PublicKey, "k1", jose.RS256), publicJWK(&keys().p256.PublicKey, "k1", jose.ES256), publicJWK(keys().ed.Public(), "k1", jose.EdDSA)
+// ignoredKey is an entry of a key set that must be skipped, and the beginning
+// of the reason.
+type ignoredKey struct {
+	key    any
+	reason string
+}
+
+// purposeCases is entries that are no keys or are keys for something else.
+func purposeCases() map[string]ignoredKey {
+	r, e := publicJWK(&keys().rsa.PublicKey, "k1", jose.RS256), publicJWK(&keys().p256.PublicKey, "k1", jose.ES256)
+	zero := b64(make([]byte, 32))
+	return map[string]ignoredKey{
+		"null":                 {nil, "not a JSON object"},
+		"number":               {1, "not a JSON object"},
+		"string":               {"x", "not a JSON object"},
+		"array":                {[]any{r}, "not a JSON object"},
+		"empty object":         {jwk{}, "kty not supported"},
+		"kty of another kind":  {r.with("kty", 1), "kty is not a string"},
+		"kty in small letters": {r.with("kty", "rsa"), "kty not supported"},
+		"post-quantum":         {jwk{"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA"}, "kty not supported"},
+		"symmetric":            {jwk{"kty": "oct", "alg": "HS256", "k": zero}, "kty not supported"},
+		"empty symmetric":      {jwk{"kty": "oct", "k": ""}, "kty not supported"},
+		"kid is a number":      {r.with("kid", 1), "kid is not a string"},
+		"kid is an object":     {r.with("kid", jwk{}), "kid is not a string"},
+		"kid too long":         {r.with("kid", strings.Repeat("k", 257)), "kid longer than 256 characters"},
+		"use enc":              {r.with("use", "enc"), "use is not sig"},
+		"use unknown":          {r.with("use", "tls"), "use is not sig"},
+		"use empty":            {r.with("use", ""), "use is not sig"},
+		"use not a string":     {r.with("use", []string{"sig"}), "use is not sig"},
+		"key_ops encrypt":      {r.with("key_ops", []string{"encrypt"}), "key_ops does not hold verify"},
+		"key_ops sign":         {r.with("key_ops", []string{"sign"}), "key_ops does not hold verify"},
+		"key_ops empty":        {r.with("key_ops", []string{}), "key_ops does not hold verify"},
+		"key_ops string":       {r.with("key_ops", "verify"), "key_ops does not hold verify"},
+		"private RSA key":      {r.with("d", "AQAB"), "private key published"},
+		"private factor":       {r.with("p", "AQAB"), "private key published"},
+		"private EC key":       {e.with("d", zero), "private key published"},
+		"alg none":             {r.with("alg", "none"), "alg not supported"},
+		"alg HS256":            {r.with("alg", "HS256"), "alg not supported"},
+		"alg empty":            {r.with("alg", ""), "alg not supported"},
+		"alg an array":         {r.with("alg", []any{}), "alg not supported"},
+		"alg for encryption":   {r.with("alg", "RSA-OAEP"), "alg not supported"},
+		"alg of another type":  {r.with("alg", "ES256"), "alg does not fit the key"},
+		"alg of another curve": {e.with("alg", "ES384"), "alg does not fit the key"},
+	}
+}
+
+// rsaCases is RSA keys with a fault.
+func rsaCases() map[string]ignoredKey {
+	r, n := publicJWK(&keys().rsa.PublicKey, "k1", jose.RS256), keys().rsa.N
+	return map[string]ignoredKey{
+		"RSA of 1024 bits":       {rsaJWK(keys().rsaSmall.N, 65537, "k1"), "RSA modulus shorter than 2048 bits"},
+		"RSA of 2047 bits":       {rsaJWK(odd(2047), 65537, "k1"), "RSA modulus shorter than 2048 bits"},
+		"RSA of 8 bits":          {rsaJWK(big.NewInt(251), 65537, "k1"), "RSA modulus shorter than 2048 bits"},
+		"RSA of 8193 bits":       {rsaJWK(odd(8193), 65537, "k1"), "RSA modulus longer than 8192 bits"},
+		"RSA of 16384 bits":      {rsaJWK(odd(16384), 65537, "k1"), "n too long"},
+		"RSA of 262144 bits":     {rsaJWK(odd(262144), 65537, "k1"), "n too long"},
+		"even modulus":           {rsaJWK(new(big.Int).Lsh(big.NewInt(1), 2047), 65537, "k1"), "RSA modulus is even"},
+		"no modulus":             {r.with("n", nil), "n is not a string"},
+		"modulus is a number":    {r.with("n", 1), "n is not a string"},
+		"modulus empty":          {r.with("n", ""), "RSA modulus missing"},
+		"modulus zero":           {r.with("n", "AA"), "RSA modulus missing"},
+		"modulus padded":         {r.with("n", b64(n.Bytes())+"=="), "n is not base64url"},
+		"modulus with line feed": {r.with("n", b64(n.Bytes())[:8]+"\n"+b64(n.Bytes())[8:]), "n is not base64url"},
+		"no exponent":            {r.with("e", nil), "e is not a string"},
+		"exponent is a number":   {r.with("e", 65537), "e is not a string"},
+		"exponent is an array":   {r.with("e", []string{"AQAB"}), "e is not a string"},
+		"exponent empty":         {r.with("e", ""), "RSA exponent"},
+		"exponent 0":             {r.with("e", "AA"), "RSA exponent"},
+		"exponent 1":             {r.with("e", "AQ"), "RSA exponent"},
+		"exponent 2":             {r.with("e", "Ag"), "RSA exponent"},
+		"exponent 3":             {r.with("e", "Aw"), "RSA exponent"},
+		"exponent 256":           {r.with("e", "AQA"), "RSA exponent"},
+		"exponent 65538":         {rsaJWK(n, 65538, "k1"), "RSA exponent"},
+		"exponent 2^31+1":        {rsaJWK(n, 1<<31+1, "k1"), "RSA exponent longer than 31 bits"},
+		"exponent of 9 bytes":    {r.with("e", b64(make([]byte, 9))), "e too long"},
+		"flawed generator":       {rsaJWK(infineonModulus(), 65537, "k1"), "RSA key was made by a flawed generator"},
+	}
+}
+
+// curveCases is keys of elliptic curves with a fault.
+func curveCases() map[string]ignoredKey {
+	e, d := publicJWK(&keys().p256.PublicKey, "k1", jose.ES256), publicJWK(keys().ed.Public(), "k1", jose.EdDSA)
 	zero, ones := b64(make([]byte, 32)), b64(bytes.Repeat([]byte{0xff}, 32))
-	n := keys().rsa.N
-	cases := map[string]struct {
-		key    any
-		reason string
-	}{
-		"null":                     {nil, "not a JSON object"},
-		"number":                   {1, "not a JSON object"},
-		"string":                   {"x", "not a JSON object"},
-		"array":                    {[]any{r}, "not a JSON object"},
-		"empty object":             {jwk{}, "kty not supported"},
-		"kty of another kind":      {r.with("kty", 1), "kty is not a string"},
-		"kty in small letters":     {r.with("kty", "rsa"), "kty not supported"},
-		"post-quantum":             {jwk{"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA"}, "kty not supported"},
-		"symmetric":                {jwk{"kty": "oct", "alg": "HS256", "k": zero}, "kty not supported"},
-		"empty symmetric":          {jwk{"kty": "oct", "k": ""}, "kty not supported"},
-		"kid is a number":          {r.with("kid", 1), "kid is not a string"},
-		"kid is an object":         {r.with("kid", jwk{}), "kid is not a string"},
-		"kid too long":             {r.with("kid", strings.Repeat("k", 257)), "kid longer than 256 characters"},
-		"use enc":                  {r.with("use", "enc"), "use is not sig"},
-		"use unknown":              {r.with("use", "tls"), "use is not sig"},
-		"use empty":                {r.with("use", ""), "use is not sig"},
-		"use not a string":         {r.with("use", []string{"sig"}), "use is not sig"},
-		"key_ops encrypt":          {r.with("key_ops", []string{"encrypt"}), "key_ops does not hold verify"},
-		"key_ops sign":             {r.with("key_ops", []string{"sign"}), "key_ops does not hold verify"},
-		"key_ops empty":            {r.with("key_ops", []string{}), "key_ops does not hold verify"},
-		"key_ops string":           {r.with("key_ops", "verify"), "key_ops does not hold verify"},
-		"private RSA key":          {r.with("d", "AQAB"), "private key published"},
-		"private factor":           {r.with("p", "AQAB"), "private key published"},
-		"private EC key":           {e.with("d", zero), "private key published"},
-		"alg none":                 {r.with("alg", "none"), "alg not supported"},
-		"alg HS256":                {r.with("alg", "HS256"), "alg not supported"},
-		"alg empty":                {r.with("alg", ""), "alg not supported"},
-		"alg an array":             {r.with("alg", []any{}), "alg not supported"},
-		"alg for encryption":       {r.with("alg", "RSA-OAEP"), "alg not supported"},
-		"alg of another type":      {r.with("alg", "ES256"), "alg does not fit the key"},
-		"alg of another curve":     {e.with("alg", "ES384"), "alg does not fit the key"},
-		"RSA of 1024 bits":         {rsaJWK(keys().rsaSmall.N, 65537, "k1"), "RSA modulus shorter than 2048 bits"},
-		"RSA of 2047 bits":         {rsaJWK(odd(2047), 65537, "k1"), "RSA modulus shorter than 2048 bits"},
-		"RSA of 8 bits":            {rsaJWK(big.NewInt(251), 65537, "k1"), "RSA modulus shorter than 2048 bits"},
-		"RSA of 8193 bits":         {rsaJWK(odd(8193), 65537, "k1"), "RSA modulus longer than 8192 bits"},
-		"RSA of 16384 bits":        {rsaJWK(odd(16384), 65537, "k1"), "n too long"},
-		"RSA of 262144 bits":       {rsaJWK(odd(262144), 65537, "k1"), "n too long"},
-		"even modulus":             {rsaJWK(new(big.Int).Lsh(big.NewInt(1), 2047), 65537, "k1"), "RSA modulus is even"},
-		"no modulus":               {r.with("n", nil), "n is not a string"},
-		"modulus is a number":      {r.with("n", 1), "n is not a string"},
-		"modulus empty":            {r.with("n", ""), "RSA modulus missing"},
-		"modulus zero":             {r.with("n", "AA"), "RSA modulus missing"},
-		"modulus padded":           {r.with("n", b64(n.Bytes())+"=="), "n is not base64url"},
-		"modulus with line feed":   {r.with("n", b64(n.Bytes())[:8]+"\n"+b64(n.Bytes())[8:]), "n is not base64url"},
-		"no exponent":              {r.with("e", nil), "e is not a string"},
-		"exponent is a number":     {r.with("e", 65537), "e is not a string"},
-		"exponent is an array":     {r.with("e", []string{"AQAB"}), "e is not a string"},
-		"exponent empty":           {r.with("e", ""), "RSA exponent"},
-		"exponent 0":               {r.with("e", "AA"), "RSA exponent"},
-		"exponent 1":               {r.with("e", "AQ"), "RSA exponent"},
-		"exponent 2":               {r.with("e", "Ag"), "RSA exponent"},
-		"exponent 3":               {r.with("e", "Aw"), "RSA exponent"},
-		"exponent 256":             {r.with("e", "AQA"), "RSA exponent"},
-		"exponent 65538":           {rsaJWK(n, 65538, "k1"), "RSA exponent"},
-		"exponent 2^31+1":          {rsaJWK(n, 1<<31+1, "k1"), "RSA exponent longer than 31 bits"},
-		"exponent of 9 bytes":      {r.with("e", b64(make([]byte, 9))), "e too long"},
-		"flawed generator":         {rsaJWK(infineonModulus(), 65537, "k1"), "RSA key was made by a flawed generator"},
+	return map[string]ignoredKey{
 		"unknown curve":            {e.with("crv", "secp256k1"), "crv not supported"},
 		"crv is a number":          {e.with("crv", 256), "crv is not a string"},
 		"wrong curve":              {e.with("crv", "P-384").with("alg", nil), "EC coordinate of the wrong length"},
@@ -103,20 +121,26 @@ func TestKeysThatAreIgnored(t *testing.T) {
 		"Ed25519 of 33 bytes":      {d.with("x", b64(make([]byte, 33))), "x too long"},
 		"Ed25519 of 64 bytes":      {d.with("x", b64(make([]byte, 64))), "x too long"},
 	}
+}
+
+// A key that is refused is skipped with a reason; the good key beside it stays.
+func TestKeysThatAreIgnored(t *testing.T) {
 	good := publicJWK(&keys().p384.PublicKey, "good", jose.ES384)
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			set, err := jose.ParseKeySet(keySetOf(c.key, good), 100)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(set.Keys) != 1 || set.Keys[0].KeyID != "good" {
-				t.Fatalf("%d keys", len(set.Keys))
-			}
-			if len(set.Ignored) != 1 || set.Ignored[0].Index != 0 || !strings.HasPrefix(set.Ignored[0].Reason, c.reason) {
-				t.Errorf("ignored %+v, want %q", set.Ignored, c.reason)
-			}
-		})
+	for _, cases := range []map[string]ignoredKey{purposeCases(), rsaCases(), curveCases()} {
+		for name, c := range cases {
+			t.Run(name, func(t *testing.T) {
+				set, err := jose.ParseKeySet(keySetOf(c.key, good), 100)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(set.Keys) != 1 || set.Keys[0].KeyID != "good" {
+					t.Fatalf("%d keys", len(set.Keys))
+				}
+				if len(set.Ignored) != 1 || set.Ignored[0].Index != 0 || !strings.HasPrefix(set.Ignored[0].Reason, c.reason) {
+					t.Errorf("ignored %+v, want %q", set.Ignored, c.reason)
+				}
+			})
+		}
 	}
 }
 

@@ -300,16 +300,3 @@ func TestErrorText(t *testing.T) {
 		}
 	}
 }
-
-// The hot path may allocate the member list and nothing else.
-func TestParseObjectAllocations(t *testing.T) {
-	doc := []byte(githubClaims)
-	n := testing.AllocsPerRun(100, func() {
-		if _, err := strictjson.ParseObject(doc, strictjson.Claims); err != nil {
-			t.Error(err)
-		}
-	})
-	if n > 2 {
-		t.Errorf("%v allocations, want at most 2", n)
-	}
-}
