@@ -64,7 +64,7 @@ func TestOutage(t *testing.T) {
 		}
 		wantKey(t, k, f.issuer, "k1")
 	}
-	if n := f.keyFetches.Load(); n != 3 {
+	if n := f.keyFetches.Load(); n != 2 {
 		t.Errorf("%d fetches", n)
 	}
 

@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,12 +12,28 @@ import (
 	"strings"
 )
 
+// smallBody is what every fetch may hold in memory without asking; largeBodies
+// is how many fetches may hold more at the same time. Documents of real
+// issuers are small, so only hostile ones wait here for one another.
+const (
+	smallBody   = 128 << 10 // bytes
+	largeBodies = 16
+)
+
+// outbound is what all clients share.
+type outbound struct {
+	settings HTTPSettings
+	lookup   lookupFunc
+	large    chan struct{} // one held by each fetch with a large body
+}
+
 // client fetches documents under the rules of one issuer. It follows no
 // redirect, keeps no cookie and no connection, uses no proxy and sends no
 // credential. Immutable; safe for concurrent use.
 type client struct {
 	transport *http.Transport
-	maxBody   int64 // bytes
+	maxBody   int // bytes
+	large     chan struct{}
 }
 
 // failure is why a document was not received.
@@ -28,12 +43,14 @@ type failure struct {
 	cause  error
 }
 
-func newClient(settings HTTPSettings, lookup lookupFunc, roots *x509.CertPool, allowed Addresses) *client {
-	guarded := &dialer{lookup: lookup, timeout: settings.DialTimeout, allowed: allowed}
+// client makes a client that trusts the roots and dials the permitted addresses.
+func (o *outbound) client(roots *x509.CertPool, allowed Addresses) *client {
+	guarded := &dialer{lookup: o.lookup, timeout: o.settings.DialTimeout, allowed: allowed}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &client{
-		maxBody: settings.MaxBodyBytes,
+		maxBody: o.settings.MaxBodyBytes,
+		large:   o.large,
 		transport: &http.Transport{
 			Proxy:           nil, // not from the environment either
 			DialContext:     guarded.dial,
@@ -44,8 +61,8 @@ func newClient(settings HTTPSettings, lookup lookupFunc, roots *x509.CertPool, a
 			// Compression is neither asked for nor undone, so no small answer
 			// can become a large one.
 			DisableCompression:     true,
-			TLSHandshakeTimeout:    settings.DialTimeout,
-			MaxResponseHeaderBytes: settings.MaxHeaderBytes, // 1xx answers included
+			TLSHandshakeTimeout:    o.settings.DialTimeout,
+			MaxResponseHeaderBytes: o.settings.MaxHeaderBytes, // 1xx answers included
 			Protocols:              protocols,
 		},
 	}
@@ -77,24 +94,46 @@ func (c *client) get(ctx context.Context, url string) ([]byte, *failure) {
 			return nil, &failure{reason: ReasonEncoding, status: http.StatusOK}
 		}
 	}
-	return c.read(response)
+	return c.read(ctx, response)
 }
 
 // read takes the body up to the bound. Closing the body afterwards closes the
 // connection without draining it.
-func (c *client) read(response *http.Response) ([]byte, *failure) {
-	if response.ContentLength > c.maxBody {
+func (c *client) read(ctx context.Context, response *http.Response) ([]byte, *failure) {
+	if response.ContentLength > int64(c.maxBody) {
 		return nil, &failure{reason: ReasonTooLarge, status: http.StatusOK}
 	}
-	var body bytes.Buffer
-	_, err := body.ReadFrom(io.LimitReader(response.Body, c.maxBody+1))
-	if err != nil {
-		return nil, &failure{reason: classify(err), status: http.StatusOK, cause: err}
+	body := make([]byte, 0, 8<<10) // a declared length is not believed before it arrives
+	for {
+		if len(body) == cap(body) {
+			if len(body) > c.maxBody {
+				return nil, &failure{reason: ReasonTooLarge, status: http.StatusOK}
+			}
+			grown := min(2*cap(body), c.maxBody+1)
+			if cap(body) <= smallBody && grown > smallBody {
+				select {
+				case c.large <- struct{}{}:
+					defer func() { <-c.large }()
+				case <-ctx.Done():
+					return nil, &failure{reason: ReasonTimeout, status: http.StatusOK, cause: ctx.Err()}
+				}
+			}
+			body = append(make([]byte, 0, grown), body...)
+		}
+		n, err := response.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == io.EOF && ctx.Err() != nil:
+			// Our own hanging up can make a server end its answer properly.
+			return nil, &failure{reason: ReasonTimeout, status: http.StatusOK, cause: ctx.Err()}
+		case err == io.EOF && len(body) > c.maxBody:
+			return nil, &failure{reason: ReasonTooLarge, status: http.StatusOK}
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return nil, &failure{reason: classify(err), status: http.StatusOK, cause: err}
+		}
 	}
-	if int64(body.Len()) > c.maxBody {
-		return nil, &failure{reason: ReasonTooLarge, status: http.StatusOK}
-	}
-	return body.Bytes(), nil
 }
 
 // classify finds the reason behind an error of net/http, by type only.

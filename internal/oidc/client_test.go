@@ -303,6 +303,53 @@ func TestConcurrentRefreshesAreBounded(t *testing.T) {
 	wantReason(t, k, "https://127.0.0.1:1/other", ReasonAddress)
 }
 
+// Large documents are read a few at a time; small ones never wait for them.
+func TestLargeBodiesAreBounded(t *testing.T) {
+	one, _ := jwk(t, "k1")
+	large, small := newFakeIssuer(t, one), newFakeIssuer(t, one)
+	padding := strings.Repeat(" ", 900_000)
+	large.handle(nil, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, large.keySet()+padding) })
+	k, _ := newKeySets(t, Config{HTTP: HTTPSettings{Timeout: 500 * time.Millisecond}}, large, small)
+	slots := k.standard.client.large
+	for range cap(slots) {
+		slots <- struct{}{}
+	}
+	wantKey(t, k, small.issuer, "k1")
+	wantReason(t, k, large.issuer, ReasonTimeout)
+	for range cap(slots) {
+		<-slots
+	}
+	k, _ = newKeySets(t, Config{}, large)
+	wantKey(t, k, large.issuer, "k1")
+	if len(k.standard.client.large) != 0 {
+		t.Error("a slot was not given back")
+	}
+}
+
+// A document of exactly the bound is taken, one byte more is not.
+func TestBodyBound(t *testing.T) {
+	one, _ := jwk(t, "k1")
+	for _, declared := range []bool{true, false} {
+		for _, extra := range []int{0, 1} {
+			f := newFakeIssuer(t, one)
+			body := f.keySet()
+			body += strings.Repeat(" ", 1<<20-len(body)+extra)
+			f.handle(nil, func(w http.ResponseWriter, _ *http.Request) {
+				if declared {
+					w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+				}
+				_, _ = io.WriteString(w, body)
+			})
+			k, _ := newKeySets(t, Config{}, f)
+			if extra == 0 {
+				wantKey(t, k, f.issuer, "k1")
+			} else {
+				wantReason(t, k, f.issuer, ReasonTooLarge)
+			}
+		}
+	}
+}
+
 // certificate makes a self-signed server certificate for 127.0.0.1.
 func certificate(t *testing.T, until time.Time, host string) tls.Certificate {
 	t.Helper()

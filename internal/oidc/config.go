@@ -43,7 +43,7 @@ type HTTPSettings struct {
 	Timeout        time.Duration // for both documents together: 5 s
 	DialTimeout    time.Duration // for resolving and connecting, and again for the TLS handshake: 3 s
 	MaxHeaderBytes int64         // of an answer, 1xx answers included: 64 KiB
-	MaxBodyBytes   int64         // at most 1 MiB, the default
+	MaxBodyBytes   int           // at most 1 MiB, the default
 	MaxConcurrent  int           // refreshes under way, of all issuers: 1024; one per issuer always
 }
 
@@ -115,7 +115,8 @@ type rules struct {
 
 // compile makes the rules for issuers without and with a policy of their own.
 func (c *Config) compile() (standard *rules, byIssuer map[string]*rules, err error) {
-	if standard, err = c.rulesFor(IssuerPolicy{}); err != nil {
+	shared := &outbound{settings: c.HTTP, lookup: c.LookupNetIP, large: make(chan struct{}, largeBodies)}
+	if standard, err = c.rulesFor(IssuerPolicy{}, shared); err != nil {
 		return nil, nil, err
 	}
 	byIssuer = make(map[string]*rules, len(c.Issuers))
@@ -123,7 +124,7 @@ func (c *Config) compile() (standard *rules, byIssuer map[string]*rules, err err
 		if _, twice := byIssuer[policy.Issuer]; twice {
 			return nil, nil, fmt.Errorf("oidc: issuer %q is listed twice", policy.Issuer)
 		}
-		own, err := c.rulesFor(policy)
+		own, err := c.rulesFor(policy, shared)
 		if err != nil {
 			return nil, nil, fmt.Errorf("oidc: issuer %q: %w", policy.Issuer, err)
 		}
@@ -135,7 +136,7 @@ func (c *Config) compile() (standard *rules, byIssuer map[string]*rules, err err
 	return standard, byIssuer, nil
 }
 
-func (c *Config) rulesFor(policy IssuerPolicy) (*rules, error) {
+func (c *Config) rulesFor(policy IssuerPolicy, shared *outbound) (*rules, error) {
 	if policy.MaxKeys < 0 {
 		return nil, errors.New("the number of keys is negative")
 	}
@@ -164,6 +165,6 @@ func (c *Config) rulesFor(policy IssuerPolicy) (*rules, error) {
 			return nil, errors.New("an allowed address prefix is not valid")
 		}
 	}
-	own.client = newClient(c.HTTP, c.LookupNetIP, roots, own.allowed)
+	own.client = shared.client(roots, own.allowed)
 	return own, nil
 }

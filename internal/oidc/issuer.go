@@ -73,7 +73,8 @@ type entry struct {
 	attempted    bool       // a refresh was ever started
 	bucket       *rate.Limiter
 	failures     int         // refreshes that failed since the last success
-	retryAt      time.Time   // no refresh for first use or age before
+	quietUntil   time.Time   // after a failure: no refresh that a request waits for
+	retryAt      time.Time   // after a failure: no refresh for age
 	lastError    *FetchError // of the last refresh; nil when it succeeded
 	failedAt     time.Time
 	jwksURI      string // from the last good discovery document
@@ -106,29 +107,22 @@ func (e *entry) touch(now time.Time) {
 // depend on time alone: not on what the set holds, not on other issuers. A
 // request that a known key satisfies never gets here.
 func (e *entry) admit(why purpose, now time.Time) bool {
-	switch why {
-	case forAge:
+	switch {
+	case why == forAge:
 		return !now.Before(e.retryAt) && (e.failures == 0 || e.bucket.AllowN(now, 1))
-	case forFirstUse:
-		if !e.attempted {
-			return true
-		}
-		return !now.Before(e.retryAt) && e.bucket.AllowN(now, 1)
-	default:
-		return e.bucket.AllowN(now, 1)
+	case why == forFirstUse && !e.attempted:
+		return true
 	}
+	return !now.Before(e.quietUntil) && e.bucket.AllowN(now, 1)
 }
 
 // refusal is the answer to a request whose refresh was not admitted: the
 // outcome of the last one, nil if that was a success. e.mu is held.
-func (e *entry) refusal(why purpose, now time.Time) *FetchError {
+func (e *entry) refusal(now time.Time) *FetchError {
 	if e.lastError == nil {
 		return nil
 	}
-	wait := time.Duration(0)
-	if why == forFirstUse {
-		wait = e.retryAt.Sub(now)
-	}
+	wait := e.quietUntil.Sub(now)
 	if missing := 1 - e.bucket.TokensAt(now); missing > 0 {
 		wait = max(wait, time.Duration(missing/float64(e.bucket.Limit())*float64(time.Second)))
 	}
@@ -137,26 +131,23 @@ func (e *entry) refusal(why purpose, now time.Time) *FetchError {
 
 // succeed and fail record the outcome of a refresh; e.mu is held.
 func (e *entry) succeed() {
-	e.failures, e.retryAt, e.lastError, e.failedAt = 0, time.Time{}, nil, time.Time{}
+	e.failures, e.lastError = 0, nil
+	e.quietUntil, e.retryAt, e.failedAt = time.Time{}, time.Time{}, time.Time{}
 }
 
-// fail sets how long the outcome is remembered. Without usable keys each new
-// attempt delays somebody's request and each delay keeps workloads out, so the
-// pauses grow from 1 s to 10 s only; with keys there is no hurry.
+// fail sets how long the outcome is remembered. A request that has no key
+// would have to wait for the next attempt, perhaps for nothing, but it keeps
+// a workload out, so these pauses stay short; for age there is no hurry.
 func (e *entry) fail(err *FetchError, now time.Time) {
-	pause, longest := time.Second, 10*time.Second
-	set := e.current.Load()
-	alive := set != nil && now.Before(set.deadAt)
-	if alive {
-		pause, longest = 10*time.Second, 5*time.Minute
-	}
-	for i := 0; i < e.failures && pause < longest; i++ {
+	e.quietUntil = now.Add(doubled(time.Second, e.failures, 10*time.Second))
+	e.retryAt = now.Add(doubled(10*time.Second, e.failures, 5*time.Minute))
+	e.failures++
+	e.lastError, e.failedAt = err, now
+}
+
+func doubled(pause time.Duration, times int, longest time.Duration) time.Duration {
+	for i := 0; i < times && pause < longest; i++ {
 		pause *= 2
 	}
-	e.failures++
-	e.retryAt = now.Add(min(pause, longest))
-	if alive && e.retryAt.After(set.deadAt) {
-		e.retryAt = set.deadAt
-	}
-	e.lastError, e.failedAt = err, now
+	return min(pause, longest)
 }

@@ -212,7 +212,7 @@ func TestRenewUsesWhatIsThere(t *testing.T) {
 func TestBrokenRefreshKeepsTheOldKeys(t *testing.T) {
 	one, _ := jwk(t, "k1")
 	f := newFakeIssuer(t, one)
-	k, _ := newKeySets(t, Config{}, f)
+	k, clock := newKeySets(t, Config{}, f)
 	wantKey(t, k, f.issuer, "k1")
 	for _, body := range []string{`{"keys":[{"kty":"RSA"`, "", `{"keys":[]}`} {
 		f.handle(nil, text(200, body))
@@ -220,8 +220,9 @@ func TestBrokenRefreshKeepsTheOldKeys(t *testing.T) {
 			t.Error("unknown key found")
 		}
 		wantKey(t, k, f.issuer, "k1")
+		clock.Advance(10 * time.Second)
 	}
-	f.wantFetches(t, 1, 3)
+	f.wantFetches(t, 1, 4)
 }
 
 func TestKeyIDAbsent(t *testing.T) {

@@ -27,7 +27,7 @@ func (k *KeySets) start(e *entry, why purpose) (f *flight, joined bool, fail *Fe
 	}
 	if !e.admit(why, now) {
 		<-k.slots
-		fail = e.refusal(why, now)
+		fail = e.refusal(now)
 		if fail == nil && why == forFirstUse {
 			fail = busy.retryIn(k.config.Cache.RefreshEvery)
 		}
@@ -39,7 +39,7 @@ func (k *KeySets) start(e *entry, why purpose) (f *flight, joined bool, fail *Fe
 	}
 	e.attempted = true
 	e.flight = &flight{done: make(chan struct{})}
-	go k.fly(e, e.flight, why)
+	go k.fly(e, e.flight)
 	return e.flight, false, nil
 }
 
@@ -56,7 +56,7 @@ func (k *KeySets) enter() bool {
 
 // fly runs one refresh and publishes its outcome. It belongs to no request:
 // its time is bounded, its lifetime ends with Close.
-func (k *KeySets) fly(e *entry, f *flight, why purpose) {
+func (k *KeySets) fly(e *entry, f *flight) {
 	defer k.flying.Done()
 	defer func() { <-k.slots }()
 	ctx, cancel := context.WithTimeout(k.ctx, k.config.HTTP.Timeout)
@@ -70,7 +70,7 @@ func (k *KeySets) fly(e *entry, f *flight, why purpose) {
 	e.mu.Lock()
 	if fail != nil {
 		e.fail(fail, now)
-		f.err = e.refusal(why, now)
+		f.err = e.refusal(now)
 	} else {
 		e.succeed()
 	}

@@ -38,7 +38,7 @@ type Status struct {
 	ExpiresAt time.Time         // from when they are not used
 	LastError *FetchError       // of the last refresh; nil if it succeeded
 	FailedAt  time.Time
-	NextTry   time.Time // after a failure
+	NextTry   time.Time // after a failure, at the earliest
 }
 
 // Status reports on an issuer; false if it was never asked for, or is no
@@ -58,6 +58,6 @@ func (k *KeySets) Status(issuer string) (Status, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	status.JWKSURI = e.jwksURI
-	status.LastError, status.FailedAt, status.NextTry = e.lastError, e.failedAt, e.retryAt
+	status.LastError, status.FailedAt, status.NextTry = e.lastError, e.failedAt, e.quietUntil
 	return status, true
 }
