@@ -162,7 +162,7 @@ func (s *session) runJob(j *job) (touched []touch, err, fatal error) {
 	if _, fatal := s.conn.ExecContext(ctx, "SAVEPOINT job"); fatal != nil {
 		return nil, nil, fatal
 	}
-	now := s.db.cfg.Clock().UTC()
+	now := s.db.cfg.Clock().UTC().Truncate(time.Microsecond)
 	tx := &Tx{conn: s.conn, now: now, target: j.change.Target}
 	tx.reads = reads{pinnedQuerier{tx}}
 	err = call(j, tx)

@@ -25,8 +25,8 @@ type Config struct {
 	Queue int
 	// MaxBatch is how many writes share one commit at most. Default 256.
 	MaxBatch int
-	// Linger is how long a commit waits for company when the commit before it
-	// had more than one write; see the writer. Default 1 ms, negative for none.
+	// Linger is how long a commit waits at most for company while callers are
+	// many; see the writer. Default 2 ms, negative for none.
 	Linger time.Duration
 	// Readers is the number of connections for reading. Default 8.
 	Readers int
@@ -47,7 +47,7 @@ func (c Config) withDefaults() Config {
 		c.MaxBatch = 256
 	}
 	if c.Linger == 0 {
-		c.Linger = time.Millisecond
+		c.Linger = 2 * time.Millisecond
 	}
 	if c.Readers <= 0 {
 		c.Readers = 8

@@ -31,7 +31,7 @@ type Tx struct {
 	fatal  error // the error that may have ended the whole transaction
 }
 
-// Now is the time of the write, UTC.
+// Now is the time of the write, UTC, in microseconds.
 func (tx *Tx) Now() time.Time { return tx.now }
 
 // SetTarget names the object that was changed, for the audit row, when that
@@ -94,10 +94,12 @@ func (tx *Tx) retire(ids ...string) error {
 	return nil
 }
 
+// created sets a time of creation to what will be read back.
 func (tx *Tx) created(at *time.Time) {
 	if at.IsZero() {
 		*at = tx.now
 	}
+	*at = at.UTC().Truncate(time.Microsecond)
 }
 
 // opaqueID makes an identifier of the form that Graph uses for assignments.

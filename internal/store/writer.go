@@ -131,9 +131,17 @@ type writer struct {
 	db       *DB
 	session  *session // nil: to be opened by the next batch
 	batch    []*job
-	crowded  bool // the previous batch had more than one job
 	lingerer *time.Timer
+
+	// Of linger: how many jobs the last full wait brought together, 0 before
+	// there was one, and how many batches were committed since.
+	expected, sinceProbe int
 }
+
+// probeEvery is how many batches are committed as soon as they have the
+// expected size before one waits for the full time again, to see whether more
+// callers have come.
+const probeEvery = 16
 
 func newWriter(db *DB) *writer {
 	lingerer := time.NewTimer(time.Hour)
@@ -149,7 +157,9 @@ func (w *writer) run() {
 		if len(w.batch) > 0 {
 			w.commit()
 		}
-		w.crowded = len(w.batch) > 1
+		if len(w.batch) <= 1 {
+			w.expected = 0
+		}
 		clear(w.batch)
 	}
 }
@@ -171,18 +181,39 @@ func (w *writer) collect(first *job) {
 		}
 		break
 	}
-	if w.crowded && w.db.cfg.Linger > 0 {
+	if w.db.cfg.Linger > 0 && (w.expected > 0 || len(w.batch) > 1) {
 		w.linger()
 	}
 }
 
-// linger waits for more jobs. A commit costs about as much CPU as ten rows
-// (most of it the kernel's part of fsync), so under load it pays to let more
-// requests share it; a caller that is alone never waits.
+// linger waits for more jobs while callers are many: a commit costs as much
+// CPU as ten rows, most of it the kernel's part of fsync. A caller that is
+// alone never waits, and a batch as large as the last full wait made one is
+// committed at once: those who are to come have come.
+//
+// Measured with BenchmarkRecordDecision on two cores (µs of CPU per row, rows
+// per commit in brackets), callers working 400 µs between their records:
+//
+//	             no linger    1 ms        2 ms
+//	 1 caller    133 (1)      132 (1)     140 (1)
+//	 8 callers    49 (3.2)     27 (7.7)    36 (7.8)
+//	64 callers    43 (8.1)     36 (12)     10 (28)
+//
+// and without work in between 8 callers 41 (4.0) against 25 (8.0), in less
+// time for each, since a full batch does not wait.
 func (w *writer) linger() {
+	w.sinceProbe++
+	probe := w.expected == 0 || w.sinceProbe >= probeEvery
+	if !probe && len(w.batch) >= w.expected {
+		w.expected = len(w.batch)
+		return
+	}
+	if probe {
+		w.sinceProbe = 0
+	}
 	w.lingerer.Reset(w.db.cfg.Linger)
 	defer w.lingerer.Stop()
-	for len(w.batch) < w.db.cfg.MaxBatch {
+	for len(w.batch) < w.db.cfg.MaxBatch && (probe || len(w.batch) < w.expected) {
 		select {
 		case j, ok := <-w.db.queue:
 			if !ok {
@@ -190,9 +221,11 @@ func (w *writer) linger() {
 			}
 			w.add(j)
 		case <-w.lingerer.C:
+			w.expected = len(w.batch)
 			return
 		}
 	}
+	w.expected = len(w.batch)
 }
 
 // add claims a job for the batch, unless nobody wants it any more.
