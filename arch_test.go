@@ -1,0 +1,288 @@
+// Package cambio_test holds the rules of the whole tree: which package may
+// import which, what may dial, which dependencies there are and why, how large
+// things may grow, and that the documentation says what is true.
+//
+// Sources are parsed in this process: Go's test cache does not see what a
+// subprocess reads.
+package cambio_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport lists, for each package, the packages of this module that it may
+// import. A package that is not listed fails the test; a new edge needs a
+// reason in docs/decisions.
+var mayImport = map[string][]string{
+	// Pure vocabulary: no I/O, no state.
+	"internal/directory":  {},
+	"internal/oauth":      {},
+	"internal/config":     {},
+	"internal/strictjson": {},
+	"internal/audit":      {},
+	"internal/jose":       {"internal/strictjson"},
+	"internal/management": {"internal/directory"},
+	// What talks to the outside: the disk, other servers, Prometheus.
+	"internal/metrics": {"internal/oauth"},
+	"internal/oidc":    {"internal/jose", "internal/strictjson"},
+	"internal/store":   {"internal/directory", "internal/audit"},
+	"internal/keys":    {"internal/jose", "internal/store"},
+	// What decides. Neither of the first two stores or dials.
+	"internal/federation": {"internal/directory", "internal/jose", "internal/oauth", "internal/strictjson"},
+	"internal/token":      {"internal/audit", "internal/directory", "internal/federation", "internal/oauth"},
+	"internal/graph":      {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
+	"internal/arm":        {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
+	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
+	// What wires, and what starts.
+	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys",
+		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token"},
+	"internal/development": {"internal/bootstrap", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
+	"cmd/cambio": {"internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/oauth", "internal/oidc",
+		"internal/server", "internal/store"},
+	// Public packages and test parts.
+	"resourceserver":                     {"internal/jose", "internal/strictjson"},
+	"cambiotest":                         {"internal/development"},
+	"internal/store/storetest":           {"internal/audit", "internal/directory", "internal/store"},
+	"internal/management/managementtest": {"internal/management"},
+	"conformance":                        {},
+	"conformance/devserver":              {},
+	"conformance/hostiletest":            {"conformance/devserver"},
+	"test/httpclient":                    {},
+	"test/pki":                           {},
+	"test/realparts":                     {},
+	"test/kubernetes":                    {"test/pki", "test/realparts"},
+	"test/clients":                       {},
+	"test/oidcprovider":                  {},
+	"examples/kubernetes":                {"test/kubernetes", "test/realparts", "test/httpclient", "test/pki", "conformance/devserver", "resourceserver"},
+	"examples/sample-api":                {"resourceserver"},
+}
+
+// mayDial lists the packages that open connections to others, with the reason.
+var mayDial = map[string]string{
+	"internal/oidc":         "the guarded client for discovery documents and key sets of issuers",
+	"resourceserver":        "runs in other people's APIs and fetches cambio's own keys",
+	"conformance":           "is a client of the server under test",
+	"conformance/devserver": "waits for the server that it started",
+	"test/httpclient":       "is a client of the servers under test",
+	"examples/sample-api":   "fetches the key set of the server that it is told to trust",
+	"examples/kubernetes":   "is a client of the servers that it demonstrates",
+}
+
+// dependencies lists the direct dependencies, each with its reason.
+var dependencies = map[string]string{
+	"github.com/go-json-experiment/json":  "strict JSON: duplicate names, invalid UTF-8 and case folding are refused",
+	"github.com/google/uuid":              "object ids are GUIDs",
+	"github.com/prometheus/client_golang": "metrics in the format that operators scrape",
+	"github.com/spf13/cobra":              "commands, flags, help and completion",
+	"go.yaml.in/yaml/v3":                  "the configuration file, with unknown keys refused",
+	"golang.org/x/time":                   "token buckets for look-ups that end in a refusal",
+	"modernc.org/sqlite":                  "the database inside, without cgo",
+	"github.com/go-jose/go-jose/v4":       "test oracle for the verifier; not in the binary",
+	"github.com/rogpeppe/go-internal":     "wire scripts (testscript); not in the binary",
+}
+
+// source is one parsed Go file of this module.
+type source struct {
+	path  string // with slashes, relative to the root
+	pkg   string // its folder
+	file  *ast.File
+	lines int
+}
+
+// sources parses every Go file of the module, but for modules of their own
+// below it.
+func sources(t *testing.T) ([]source, *token.FileSet) {
+	t.Helper()
+	files := token.NewFileSet()
+	var all []source
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || d.Name() == "testdata" || isModule(path)) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(files, path, raw, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		path = filepath.ToSlash(path)
+		all = append(all, source{path: path, pkg: filepath.ToSlash(filepath.Dir(path)), file: file, lines: strings.Count(string(raw), "\n")})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 50 {
+		t.Fatalf("only %d Go files found; the walk is wrong", len(all))
+	}
+	return all, files
+}
+
+func isModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
+}
+
+func isTest(path string) bool { return strings.HasSuffix(path, "_test.go") }
+
+func TestImports(t *testing.T) {
+	all, _ := sources(t)
+	for _, s := range all {
+		if isTest(s.path) {
+			continue
+		}
+		allowed, known := mayImport[s.pkg]
+		if !known {
+			t.Errorf("%s: package %s has no row in mayImport", s.path, s.pkg)
+			continue
+		}
+		for _, i := range s.file.Imports {
+			path := strings.Trim(i.Path.Value, `"`)
+			if rest, ours := strings.CutPrefix(path, "cambio/"); ours && !slices.Contains(allowed, rest) {
+				t.Errorf("%s: %s must not import %s", s.path, s.pkg, rest)
+			}
+			if path == "encoding/json" {
+				t.Errorf("%s: encoding/json reads untrusted JSON leniently; use internal/strictjson, or go-json-experiment/json to write", s.path)
+			}
+			if path == "testing" && !strings.HasSuffix(s.pkg, "test") {
+				t.Errorf("%s: testing must not be linked into the product", s.path)
+			}
+		}
+	}
+}
+
+func TestOnlyNamedPackagesDial(t *testing.T) {
+	dialling := map[string][]string{
+		"http": {"Client", "DefaultClient", "DefaultTransport", "Get", "Post", "PostForm", "Head", "Transport"},
+		"net":  {"Dial", "DialTimeout", "Dialer", "DialTCP", "DialUDP", "Resolver", "LookupHost", "LookupIP"},
+		"tls":  {"Dial", "DialWithDialer", "Dialer"},
+	}
+	all, files := sources(t)
+	for _, s := range all {
+		if isTest(s.path) || mayDial[s.pkg] != "" {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				if pkg, ok := sel.X.(*ast.Ident); ok && slices.Contains(dialling[pkg.Name], sel.Sel.Name) {
+					t.Errorf("%s: %s.%s: this package may not dial", files.Position(n.Pos()), pkg.Name, sel.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+func TestDependenciesHaveReasons(t *testing.T) {
+	raw, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for line := range strings.Lines(string(raw)) {
+		fields := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require "))
+		if len(fields) < 2 || !strings.HasPrefix(fields[1], "v") || strings.Contains(line, "// indirect") {
+			continue
+		}
+		found[fields[0]] = true
+		if dependencies[fields[0]] == "" {
+			t.Errorf("go.mod requires %s without a reason in the dependencies table", fields[0])
+		}
+	}
+	for name := range dependencies {
+		if !found[name] {
+			t.Errorf("the dependencies table names %s, which go.mod does not require directly", name)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	all, _ := sources(t)
+	documented := map[string]bool{}
+	for _, s := range all {
+		if s.file.Doc != nil && len(s.file.Doc.Text()) > 40 {
+			documented[s.pkg] = true
+		}
+	}
+	for _, s := range all {
+		if !documented[s.pkg] {
+			t.Errorf("package %s has no package comment", s.pkg)
+			documented[s.pkg] = true
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	const longestFile, longestFunc, longFunc = 500, 80, 40
+	all, files := sources(t)
+	var lengths []int
+	for _, s := range all {
+		if s.lines > longestFile {
+			t.Errorf("%s has %d lines; the budget is %d", s.path, s.lines, longestFile)
+		}
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Body == nil {
+				continue
+			}
+			n := files.Position(f.End()).Line - files.Position(f.Pos()).Line + 1
+			lengths = append(lengths, n)
+			if n > longestFunc {
+				t.Errorf("%s: %s has %d lines; the budget is %d", files.Position(f.Pos()), f.Name.Name, n, longestFunc)
+			}
+			if f.Name.Name == "init" && f.Recv == nil && !isTest(s.path) {
+				t.Errorf("%s: init functions have hidden effects", files.Position(f.Pos()))
+			}
+		}
+	}
+	slices.Sort(lengths)
+	if p90 := lengths[len(lengths)*9/10]; p90 > longFunc {
+		t.Errorf("a tenth of the functions is longer than %d lines; the budget is %d", p90, longFunc)
+	}
+}
+
+func TestInterfacesAreSmall(t *testing.T) {
+	const most, all = 4, 15
+	parsed, files := sources(t)
+	count := 0
+	for _, s := range parsed {
+		if isTest(s.path) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			if i, ok := spec.Type.(*ast.InterfaceType); ok {
+				count++
+				if i.Methods.NumFields() > most {
+					t.Errorf("%s: %s has %d methods; the budget is %d", files.Position(n.Pos()), spec.Name.Name, i.Methods.NumFields(), most)
+				}
+			}
+			return true
+		})
+	}
+	if count > all {
+		t.Errorf("%d interfaces; the budget is %d", count, all)
+	}
+}
