@@ -1,0 +1,79 @@
+package management
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// MaxBody bounds a request body in bytes, as sent and after decompression.
+const MaxBody = 1 << 20
+
+// BodyError is a request body that cannot be used. Message is safe to show.
+type BodyError struct {
+	Status  int // 400, 413 or 415
+	Message string
+}
+
+func (e *BodyError) Error() string { return e.Message }
+
+// ReadJSONBody returns the body of a request that must carry JSON: content
+// type application/json, no coding or gzip, 1 to MaxBody bytes. The bytes
+// themselves are not looked at. The error is a *BodyError.
+func ReadJSONBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if err := checkContentType(r.Header.Values("Content-Type")); err != nil {
+		return nil, err
+	}
+	reader := io.Reader(http.MaxBytesReader(w, r.Body, MaxBody))
+	switch coding := strings.ToLower(r.Header.Get("Content-Encoding")); coding {
+	case "", "identity":
+	case "gzip":
+		unzip, err := gzip.NewReader(reader)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		reader = unzip
+	default:
+		return nil, &BodyError{http.StatusUnsupportedMediaType, "The Content-Encoding of the request is not supported. Send the body plain or with gzip."}
+	}
+	body, err := io.ReadAll(io.LimitReader(reader, MaxBody+1))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if len(body) > MaxBody {
+		return nil, tooLarge()
+	}
+	if len(body) == 0 {
+		return nil, &BodyError{http.StatusBadRequest, "The request has no body. Send a JSON object."}
+	}
+	return body, nil
+}
+
+func checkContentType(values []string) error {
+	if len(values) == 0 {
+		return &BodyError{http.StatusBadRequest, "The request has no Content-Type header. Send 'Content-Type: application/json'."}
+	}
+	media, params, err := mime.ParseMediaType(values[0])
+	charset := strings.ToLower(params["charset"])
+	if len(values) > 1 || err != nil || media != "application/json" || charset != "" && charset != "utf-8" {
+		return &BodyError{http.StatusUnsupportedMediaType, "The Content-Type of the request is not supported. Send 'Content-Type: application/json', in UTF-8."}
+	}
+	return nil
+}
+
+// unreadable tells a body over the limit from one that could not be read or
+// unpacked; the reason of the latter is not repeated.
+func unreadable(err error) error {
+	var limit *http.MaxBytesError
+	if errors.As(err, &limit) {
+		return tooLarge()
+	}
+	return &BodyError{http.StatusBadRequest, "The request body could not be read."}
+}
+
+func tooLarge() error {
+	return &BodyError{http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB, as sent or after decompression."}
+}
