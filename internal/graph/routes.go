@@ -1,0 +1,84 @@
+package graph
+
+import (
+	"slices"
+
+	"cambio/internal/management"
+)
+
+// Routes is the route table: the same rows under /v1.0 and /beta.
+//
+// Rows of single applications and service principals that a caller with
+// Application.ReadWrite.OwnedBy may read name the permission Authenticated:
+// either that permission or Application.Read.All is enough, which one row
+// cannot say, so the handler decides before it looks anything up.
+func Routes(a *API) []management.Route {
+	var rows []management.Route
+	for _, version := range []string{"v1.0", "beta"} {
+		s := &surface{API: a, version: version}
+		rows = slices.Concat(rows, s.applications(), s.servicePrincipals(), s.organization())
+	}
+	return rows
+}
+
+func (s *surface) read(pattern string, p management.Permission, step func(*request) error) management.Route {
+	return management.Route{Method: "GET", Pattern: "/" + s.version + pattern, Permission: p, Handler: s.handle(step)}
+}
+
+func (s *surface) change(method, pattern string, p management.Permission, action string, step func(*request) error) management.Route {
+	return management.Route{Method: method, Pattern: "/" + s.version + pattern, Permission: p, Action: action, Handler: s.handle(step)}
+}
+
+func (s *surface) applications() []management.Route {
+	const owned = management.ApplicationReadWriteOwnedBy
+	rows := []management.Route{
+		s.read("/applications", management.ApplicationReadAll, (*request).listApplications),
+		s.change("POST", "/applications", management.ApplicationReadWriteAll, actionCreateApplication, (*request).createApplication),
+	}
+	for _, app := range []string{"/applications/{application}", "/applications({applicationKey})"} {
+		fics := app + "/federatedIdentityCredentials"
+		rows = append(rows,
+			s.read(app, management.Authenticated, (*request).getApplication),
+			s.change("PATCH", app, owned, actionUpdateApplication, (*request).updateApplication),
+			s.change("DELETE", app, owned, actionDeleteApplication, (*request).deleteApplication),
+			s.read(fics, management.Authenticated, (*request).listCredentials),
+			s.read(fics+"/$count", management.Authenticated, (*request).countCredentials),
+			s.change("POST", fics, owned, actionCreateCredential, (*request).createCredential),
+		)
+		for _, fic := range []string{fics + "/{credential}", fics + "({credentialKey})"} {
+			rows = append(rows,
+				s.read(fic, management.Authenticated, (*request).getCredential),
+				s.change("PATCH", fic, owned, actionUpdateCredential, (*request).updateCredential),
+				s.change("DELETE", fic, owned, actionDeleteCredential, (*request).deleteCredential),
+			)
+		}
+	}
+	return rows
+}
+
+func (s *surface) servicePrincipals() []management.Route {
+	const owned = management.ApplicationReadWriteOwnedBy
+	rows := []management.Route{
+		s.read("/servicePrincipals", management.ApplicationReadAll, (*request).listServicePrincipals),
+		s.change("POST", "/servicePrincipals", owned, actionCreateServicePrincipal, (*request).createServicePrincipal),
+	}
+	for _, sp := range []string{"/servicePrincipals/{servicePrincipal}", "/servicePrincipals({servicePrincipalKey})"} {
+		rows = append(rows,
+			s.read(sp, management.Authenticated, (*request).getServicePrincipal),
+			s.change("PATCH", sp, owned, actionUpdateServicePrincipal, (*request).updateServicePrincipal),
+			s.change("DELETE", sp, owned, actionDeleteServicePrincipal, (*request).deleteServicePrincipal),
+		)
+		rows = append(rows, assignmentRoutes(s, sp)...)
+	}
+	return rows
+}
+
+func (s *surface) organization() []management.Route {
+	return []management.Route{
+		s.read("/organization", management.Authenticated, (*request).listOrganization),
+		s.read("/organization/{organization}", management.Authenticated, (*request).getOrganization),
+		s.change("PATCH", "/organization/{organization}", management.OrganizationReadWriteAll, actionUpdateOrganization, (*request).updateOrganization),
+		s.read("/directoryObjects/{object}", management.ApplicationReadAll, (*request).directoryObject),
+		s.read("/me", management.Authenticated, (*request).me),
+	}
+}

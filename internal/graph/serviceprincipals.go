@@ -1,0 +1,330 @@
+package graph
+
+import (
+	"net/http"
+
+	"cambio/internal/directory"
+	"cambio/internal/management"
+	"cambio/internal/store"
+)
+
+// Audit actions on service principals.
+const (
+	actionCreateServicePrincipal = "servicePrincipal.create"
+	actionUpdateServicePrincipal = "servicePrincipal.update"
+	actionDeleteServicePrincipal = "servicePrincipal.delete"
+)
+
+var servicePrincipalFilters = forms{
+	{"appId", opEqual}, {"displayName", opEqual}, {"displayName", opStartsWith}, {"servicePrincipalNames", opAny},
+}
+
+// servicePrincipalObject is a service principal as Graph shows it. app is its
+// application, empty for a managed identity.
+func servicePrincipalObject(sp *directory.ServicePrincipal, app *directory.Application, createdAt string) object {
+	audience := app.SignInAudience
+	if audience == "" {
+		audience = "AzureADMyOrg"
+	}
+	return object{
+		{"id", sp.ID},
+		{"deletedDateTime", nil},
+		{"accountEnabled", sp.AccountEnabled},
+		{"alternativeNames", []string{}},
+		{"appDisplayName", orNull(sp.DisplayName)},
+		{"appDescription", orNull(app.Description)},
+		{"appId", sp.AppID},
+		{"applicationTemplateId", nil},
+		{"appOwnerOrganizationId", sp.TenantID},
+		{"appRoleAssignmentRequired", sp.AppRoleAssignmentRequired},
+		{"createdDateTime", createdAt},
+		{"description", nil},
+		{"disabledByMicrosoftStatus", nil},
+		{"displayName", sp.DisplayName},
+		{"homepage", nil},
+		{"loginUrl", nil},
+		{"logoutUrl", nil},
+		{"notes", nil},
+		{"notificationEmailAddresses", []string{}},
+		{"preferredSingleSignOnMode", nil},
+		{"preferredTokenSigningKeyThumbprint", nil},
+		{"replyUrls", []string{}},
+		{"servicePrincipalNames", append([]string{sp.AppID}, app.IdentifierURIs...)},
+		{"servicePrincipalType", sp.Kind},
+		{"signInAudience", audience},
+		{"tags", list(sp.Tags)},
+		{"tokenEncryptionKeyId", nil},
+		{"samlSingleSignOnSettings", nil},
+		{"addIns", []string{}},
+		{"appRoles", roleObjects(app.AppRoles)},
+		{"info", nil},
+		{"keyCredentials", []string{}},
+		{"oauth2PermissionScopes", []string{}},
+		{"passwordCredentials", []string{}},
+		{"resourceSpecificApplicationPermissions", []string{}},
+		{"verifiedPublisher", object{{"displayName", nil}, {"verifiedPublisherId", nil}, {"addedDateTime", nil}}},
+	}
+}
+
+// servicePrincipalRef reads the address of a service principal.
+func (q *request) servicePrincipalRef() (ref store.Ref, text string, err error) {
+	if id, isID := q.call.Params["servicePrincipal"]; isID {
+		ref.ID, isID = guid(id)
+		if !isID {
+			return ref, id, notFound(id)
+		}
+		return ref, id, nil
+	}
+	text = q.call.Params["servicePrincipalKey"]
+	property, value, ok := parseKey(text)
+	switch property {
+	case "":
+		ref.ID, ok = guid(value)
+	case "appId":
+		ref.AppID, ok = guid(value)
+	default:
+		ok = false
+	}
+	if !ok {
+		return ref, text, badRequest("The key '" + shorten(text) + "' is not supported. Address a service principal by its id or (appId='…').")
+	}
+	return ref, text, nil
+}
+
+// servicePrincipal returns the addressed service principal if the caller, who
+// holds all or owns it, may touch it.
+func (q *request) servicePrincipal(all management.Permission) (sp directory.ServicePrincipal, err error) {
+	if err := q.mayTouchSome(all); err != nil {
+		return sp, err
+	}
+	sp, err = q.findServicePrincipal()
+	if err == nil && !q.mayTouch(sp.AppID, all) {
+		return directory.ServicePrincipal{}, denied()
+	}
+	return sp, err
+}
+
+func (q *request) findServicePrincipal() (sp directory.ServicePrincipal, err error) {
+	ref, text, err := q.servicePrincipalRef()
+	if err != nil {
+		return sp, err
+	}
+	sp, err = q.db.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, ref)
+	if store.IsNotFound(err) {
+		return sp, notFound(text)
+	}
+	return sp, err
+}
+
+// describe returns a service principal's JSON, for which its application is
+// needed.
+func (q *request) describe(sp *directory.ServicePrincipal) (object, error) {
+	var app directory.Application
+	if sp.Kind == directory.KindApplication {
+		var err error
+		app, err = q.db.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{AppID: sp.AppID})
+		if err != nil && !store.IsNotFound(err) {
+			return nil, err
+		}
+	}
+	return servicePrincipalObject(sp, &app, seconds(sp.CreatedAt)), nil
+}
+
+func (q *request) listServicePrincipals() error {
+	opts, err := q.parseQuery(q.r, q.call, servicePrincipalFilters)
+	if err != nil {
+		return err
+	}
+	page, err := q.selectServicePrincipals(opts)
+	if err != nil {
+		return err
+	}
+	values := make([]object, len(page.items))
+	for i := range page.items {
+		if values[i], err = q.describe(&page.items[i]); err != nil {
+			return err
+		}
+	}
+	return q.page("servicePrincipals", opts, values, page.next, page.total)
+}
+
+// selectServicePrincipals reads one page. Names of a service principal are
+// its appId and the identifierUris of its application; both are unique.
+func (q *request) selectServicePrincipals(opts query) (none pageOf[directory.ServicePrincipal], err error) {
+	f := opts.filter
+	appID, isID := guid(f.Value)
+	switch {
+	case f.Property == "servicePrincipalNames" && !isID && f.Value != "":
+		app, err := q.db.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{IdentifierURI: f.Value})
+		if store.IsNotFound(err) {
+			return none, nil
+		}
+		if err != nil {
+			return none, err
+		}
+		appID = app.AppID
+	case f.Property == "servicePrincipalNames" || f.Property == "appId":
+		if !isID {
+			return none, nil
+		}
+	default:
+		return readPage(opts, func(l store.ListQuery) ([]directory.ServicePrincipal, bool, error) {
+			return q.db.ServicePrincipals(q.r.Context(), q.call.Tenant.ID, l)
+		}, func(sp *directory.ServicePrincipal) string { return sp.ID })
+	}
+	return single(q.db.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{AppID: appID}))
+}
+
+func (q *request) getServicePrincipal() error {
+	sp, err := q.servicePrincipal(management.ApplicationReadAll)
+	if err != nil {
+		return err
+	}
+	o, err := q.describe(&sp)
+	if err != nil {
+		return err
+	}
+	return q.entity("servicePrincipals", o)
+}
+
+// setServicePrincipal copies the writable properties of a body into sp. Its
+// names follow the application.
+func setServicePrincipal(b *body, sp *directory.ServicePrincipal) error {
+	b.setBool("accountEnabled", &sp.AccountEnabled, true)
+	b.setBool("appRoleAssignmentRequired", &sp.AppRoleAssignmentRequired, false)
+	b.setStrings("tags", &sp.Tags)
+	b.readOnly("id", sp.ID)
+	b.unsupported("passwordCredentials", "secrets do not exist here. Use federatedIdentityCredentials of the application.")
+	b.unsupported("keyCredentials", "certificates cannot be registered. Use federatedIdentityCredentials of the application.")
+	return b.err
+}
+
+func (q *request) createServicePrincipal() error {
+	b, err := readBody(q.w, q.r)
+	if err != nil {
+		return err
+	}
+	appID, isID := guid(b.text("appId"))
+	if b.err == nil && !isID {
+		b.err = badRequest("The property 'appId' is required: the appId of an application of this tenant.")
+	}
+	sp := &directory.ServicePrincipal{TenantID: q.call.Tenant.ID, AppID: appID, Kind: directory.KindApplication, AccountEnabled: true}
+	if err := setServicePrincipal(b, sp); err != nil {
+		return err
+	}
+	if !q.mayTouch(appID, management.ApplicationReadWriteAll) {
+		return denied()
+	}
+	var app directory.Application
+	err = q.write(actionCreateServicePrincipal, "", func(tx *store.Tx) error {
+		var err error
+		app, err = tx.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{AppID: appID})
+		if store.IsNotFound(err) {
+			return badRequest("The appId '" + appID + "' of the service principal does not reference a valid application object. Create the application first.")
+		}
+		if err != nil {
+			return err
+		}
+		sp.DisplayName = app.DisplayName
+		if err := directory.ValidateServicePrincipal(sp); err != nil {
+			return err
+		}
+		if err := tx.CreateServicePrincipal(sp); err != nil {
+			return err
+		}
+		tx.SetTarget("servicePrincipals/" + sp.ID)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return q.created("servicePrincipals", "/servicePrincipals/"+sp.ID, servicePrincipalObject(sp, &app, created(sp.CreatedAt)))
+}
+
+func (q *request) updateServicePrincipal() error {
+	sp, err := q.servicePrincipal(management.ApplicationReadWriteAll)
+	if err != nil {
+		return err
+	}
+	b, err := readBody(q.w, q.r)
+	if err != nil {
+		return err
+	}
+	kept := q.isManagementResource(sp.AppID)
+	err = q.write(actionUpdateServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
+		sp, err := tx.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: sp.ID})
+		if err != nil {
+			return err
+		}
+		b.err = nil
+		b.readOnly("appId", sp.AppID)
+		if err := setServicePrincipal(b, &sp); err != nil {
+			return err
+		}
+		if err := directory.ValidateServicePrincipal(&sp); err != nil {
+			return err
+		}
+		if kept && !sp.AccountEnabled {
+			return managementResourceKept()
+		}
+		return tx.UpdateServicePrincipal(&sp)
+	})
+	if err != nil {
+		return err
+	}
+	return q.noContent()
+}
+
+func (q *request) deleteServicePrincipal() error {
+	sp, err := q.servicePrincipal(management.ApplicationReadWriteAll)
+	if err != nil {
+		return err
+	}
+	if q.isManagementResource(sp.AppID) {
+		return managementResourceKept()
+	}
+	err = q.write(actionDeleteServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
+		return tx.DeleteServicePrincipal(q.call.Tenant.ID, sp.ID)
+	})
+	if err != nil {
+		return err
+	}
+	return q.noContent()
+}
+
+// directoryObject answers for any object id with what it is.
+func (q *request) directoryObject() error {
+	id, ok := guid(q.call.Params["object"])
+	if !ok {
+		return notFound(q.call.Params["object"])
+	}
+	sp, err := q.db.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: id})
+	if err == nil {
+		o, err := q.describe(&sp)
+		if err != nil {
+			return err
+		}
+		return q.typedEntity("servicePrincipal", o)
+	}
+	if !store.IsNotFound(err) {
+		return err
+	}
+	app, err := q.db.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: id})
+	if store.IsNotFound(err) {
+		return notFound(id)
+	}
+	if err != nil {
+		return err
+	}
+	return q.typedEntity("application", applicationObject(&app, &q.call.Tenant, seconds(app.CreatedAt)))
+}
+
+func (q *request) typedEntity(kind string, o object) error {
+	selected, err := selection(q.r)
+	if err != nil {
+		return err
+	}
+	typed := append(object{{"@odata.type", "#microsoft.graph." + kind}}, o.pick(selected)...)
+	writeJSON(q.w, http.StatusOK, q.withContext("directoryObjects/$entity", typed))
+	return nil
+}
