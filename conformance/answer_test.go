@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"sort"
 	"strconv"
@@ -124,7 +125,7 @@ func compare(path string, want, got any) []string {
 	case string:
 		return compareString(name, w, got)
 	}
-	if text(want) != text(got) {
+	if !reflect.DeepEqual(want, got) {
 		return []string{fmt.Sprintf("%s is %s, want %s", name, text(got), text(want))}
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"cambio/internal/oauth"
@@ -31,8 +30,8 @@ func params() testscript.Params {
 			now, _ := moment("now")
 			for name, value := range map[string]string{
 				"NOW": strconv.FormatInt(now, 10), "SOON": strconv.FormatInt(now+3600, 10),
-				"SUBSCRIPTION": uuid.NewString(), "IDENTITY": "id-" + strings.ToLower(rand.Text()[:10]),
-				"BASE": shared.BaseURL, "TENANT": shared.TenantID, "SCOPE": shared.Scope,
+				"IDENTITY": "id-" + strings.ToLower(rand.Text()[:10]),
+				"BASE":     shared.BaseURL, "TENANT": shared.TenantID, "SCOPE": shared.Scope,
 				"RESOURCE": shared.ResourceAppID, "RESOURCE_URI": strings.TrimSuffix(shared.Scope, "/.default"),
 				"ISSUER": shared.IDP.Issuer, "SEEDED_CLIENT": shared.ClientID, "SEEDED_CLIENT_OBJECT": shared.ClientObjectID,
 				"ADMIN_TOKEN": shared.AdminToken, "AUDIENCE": "api://AzureADTokenExchange",

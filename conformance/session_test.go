@@ -202,9 +202,12 @@ func (s *session) askToken(ts *testscript.TestScript, path, target, value string
 		"grant_type": {"client_credentials"}, "client_id": {ts.Getenv("client")}, target: {value},
 		"client_assertion_type": {assertionType}, "client_assertion": {ts.Getenv("assertion")},
 	}
-	header := []string{"Content-Type: " + formType}
+	contentType := []string{"Content-Type: " + formType}
+	var header []string
 	for _, arg := range args {
 		switch key, v, ok := strings.Cut(arg, "="); {
+		case strings.HasPrefix(arg, "Content-Type: "):
+			contentType[0] = arg
 		case headerArgument.MatchString(arg):
 			header = append(header, arg)
 		case arg[0] == '-':
@@ -220,7 +223,7 @@ func (s *session) askToken(ts *testscript.TestScript, path, target, value string
 	s.sent = form.Get("client_assertion")
 	ts.Setenv("form", form.Encode())
 	ts.Setenv("path", path)
-	s.do(ts, s.request(ts, http.MethodPost, path, header, form.Encode()))
+	s.do(ts, s.request(ts, http.MethodPost, path, append(contentType, header...), form.Encode()))
 }
 
 // cmdFlood repeats the last token request from 16 connections, at most N
