@@ -135,7 +135,7 @@ func (d *demo) startCluster(ctx context.Context) error {
 }
 
 func (d *demo) prepareCluster(ctx context.Context) error {
-	d.step("In the cluster: two service accounts, and the right to read pods for whoever comes with the role.")
+	d.step("In the cluster: two service accounts, a pod, and the right to read pods for whoever comes with the role.")
 	d.command("kubectl apply -f examples/kubernetes/cluster.yaml")
 	out, err := d.cluster.Kubectl(ctx, clusterObjects, "apply", "-f", "-")
 	d.show(out)

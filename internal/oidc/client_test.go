@@ -234,7 +234,11 @@ func TestRequestsCarryNothing(t *testing.T) {
 		w.Header().Set("Set-Cookie", "trap=1; Path=/")
 		_, _ = io.WriteString(w, f.discovery())
 	}, nil)
-	k, _ := newKeySets(t, Config{}, f)
+	// By name: the environment's proxy is never meant for 127.0.0.1.
+	f.issuer = fmt.Sprintf("https://example.com:%d/tenant", f.addrPort().Port())
+	k, _ := newKeySets(t, Config{LookupNetIP: func(context.Context, string, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}}, f)
 	wantKey(t, k, f.issuer, "k1")
 	wantUnknown(t, k, f.issuer, "k2")
 	if len(f.headers) != 3 || f.connections.Load() != 3 || proxied.Load() != 0 {

@@ -163,6 +163,40 @@ func TestRotation(t *testing.T) {
 	f.wantFetches(t, 1, 4)
 }
 
+// A fetch that began before the issuer published the key does not decide about
+// a request that came later and joined it.
+func TestJoinedFetchIsNotTheLastWord(t *testing.T) {
+	one, _ := jwk(t, "k1")
+	two, _ := jwk(t, "k2")
+	f := newFakeIssuer(t, one)
+	k, _ := newKeySets(t, Config{}, f)
+	wantKey(t, k, f.issuer, "k1")
+	before, arrived, release := f.keySet(), make(chan struct{}), make(chan struct{})
+	f.handle(nil, func(w http.ResponseWriter, _ *http.Request) {
+		f.handle(nil, nil)
+		close(arrived)
+		<-release
+		_, _ = io.WriteString(w, before)
+	})
+	e := k.entry(f.issuer)
+	old, joined, fail := k.start(e, forKey)
+	if old == nil || joined || fail != nil {
+		t.Fatal("no fetch was started")
+	}
+	<-arrived
+	f.setKeys(one, two)
+	result := make(chan error)
+	go func() {
+		_, err := k.Lookup(t.Context(), f.issuer, header("k2"))
+		result <- err
+	}()
+	close(release)
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	f.wantFetches(t, 1, 3)
+}
+
 func TestSameKeyIDNewKey(t *testing.T) {
 	old, _ := jwk(t, "k1")
 	f := newFakeIssuer(t, old)

@@ -78,6 +78,42 @@ func TestGoSDK(t *testing.T) {
 	}
 }
 
+// TestGoManagedIdentity does the same for a user-assigned managed identity,
+// which is created through the ARM-shaped API and trusts by the same rules.
+func TestGoManagedIdentity(t *testing.T) {
+	program := goProgram(t)
+	ctx, api := t.Context(), shared.api
+	const version = "?api-version=2024-11-30"
+	var subscriptions struct {
+		Value []struct{ SubscriptionID string }
+	}
+	if err := api.Do(ctx, "GET", "/subscriptions?api-version=2019-11-01", nil, &subscriptions); err != nil || len(subscriptions.Value) == 0 {
+		t.Fatalf("subscriptions: %v %v", subscriptions, err)
+	}
+	group := "/subscriptions/" + subscriptions.Value[0].SubscriptionID + "/resourceGroups/clients"
+	if err := api.Do(ctx, "PUT", group+"?api-version=2021-04-01", map[string]any{"location": "here"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	path := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/clients"
+	var identity struct {
+		Properties struct{ ClientID, PrincipalID string }
+	}
+	if err := api.Do(ctx, "PUT", path+version, map[string]any{"location": "here"}, &identity); err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Do(ctx, "PUT", path+"/federatedIdentityCredentials/clients"+version, map[string]any{"properties": map[string]any{
+		"issuer": shared.server.IDP.Issuer, "subject": subject, "audiences": []string{"api://AzureADTokenExchange"},
+	}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	client := httpclient.Application{AppID: identity.Properties.ClientID, PrincipalID: identity.Properties.PrincipalID}
+	if err := api.Grant(ctx, client, shared.v2, role); err != nil {
+		t.Fatal(err)
+	}
+	checkTokenOf(t, run(t, with(azure("adfs"), "AZURE_CLIENT_ID="+client.AppID), program, "default"), client, shared.v2)
+	checkRefusal(t, run(t, with(azure("adfs"), "AZURE_CLIENT_ID="+client.AppID, "AZURE_FEDERATED_TOKEN_FILE="+shared.stranger), program, "default"))
+}
+
 // tokenProxy is the environment of AKS's identity bindings: the client sends
 // everything, its question to login.microsoftonline.com included, to a proxy
 // whose authority it is told of.
@@ -123,7 +159,7 @@ func TestGoOIDC(t *testing.T) {
 // verifyEach fetches a token for each resource and has a validator judge it,
 // for its audience and for another one.
 func verifyEach(t *testing.T, verify func(*testing.T, []string) outcome) {
-	issuer, audience, _ := shared.issuers()
+	issuer, audience := shared.issuers()
 	assertion, err := os.ReadFile(shared.good)
 	if err != nil {
 		t.Fatal(err)

@@ -7,9 +7,15 @@ import (
 	"cambio/test/httpclient"
 )
 
-// checkToken decodes an access token and compares every claim that does not
-// depend on the moment with what the resource asked for.
+// checkToken checks an access token of the registered application.
 func checkToken(t *testing.T, o outcome, resource httpclient.Application) {
+	t.Helper()
+	checkTokenOf(t, o, shared.client, resource)
+}
+
+// checkTokenOf decodes a client's access token and compares every claim that
+// does not depend on the moment with what the resource asked for.
+func checkTokenOf(t *testing.T, o outcome, client, resource httpclient.Application) {
 	t.Helper()
 	if !o.OK {
 		t.Fatalf("no access token: %s", o.Error)
@@ -22,11 +28,12 @@ func checkToken(t *testing.T, o outcome, resource httpclient.Application) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuer, audience, client := shared.issuers()
+	t.Logf("token: %v %v", header, claims)
+	issuer, audience := shared.issuers()
 	want := map[string]any{
 		"typ": "JWT", "alg": "RS256",
-		"iss": issuer[1], "aud": resource.AppID, "azp": client, "azpacr": "2", "ver": "2.0",
-		"tid": shared.server.TenantID, "oid": shared.client.PrincipalID, "sub": shared.client.PrincipalID,
+		"iss": issuer[1], "aud": resource.AppID, "azp": client.AppID, "azpacr": "2", "ver": "2.0",
+		"tid": shared.server.TenantID, "oid": client.PrincipalID, "sub": client.PrincipalID,
 		"roles": []any{role}, "appid": nil, "scp": nil,
 	}
 	switch resource.AppID {
@@ -34,7 +41,7 @@ func checkToken(t *testing.T, o outcome, resource httpclient.Application) {
 		want["alg"] = "ES256"
 	case shared.v1.AppID:
 		for name, value := range map[string]any{
-			"iss": issuer[0], "idp": issuer[0], "aud": audience, "appid": client, "appidacr": "2", "ver": "1.0",
+			"iss": issuer[0], "idp": issuer[0], "aud": audience, "appid": client.AppID, "appidacr": "2", "ver": "1.0",
 			"azp": nil, "azpacr": nil,
 		} {
 			want[name] = value
@@ -59,8 +66,8 @@ func checkToken(t *testing.T, o outcome, resource httpclient.Application) {
 }
 
 // issuers are those of version 1.0 and 2.0, with the audience that a v1.0
-// token has and the client's id.
-func (w *world) issuers() (issuer [2]string, audience, client string) {
+// token has.
+func (w *world) issuers() (issuer [2]string, audience string) {
 	base := w.server.BaseURL + "/" + w.server.TenantID
-	return [2]string{base + "/", base + "/v2.0"}, "api://things-v1", w.client.AppID
+	return [2]string{base + "/", base + "/v2.0"}, "api://things-v1"
 }

@@ -35,7 +35,7 @@ with_progress() {
 
 debian_packages() {
   local wanted=() pair
-  for pair in az:azure-cli etcd:etcd-server kubectl:kubernetes-client curl:curl openssl:openssl node:nodejs npm:npm; do
+  for pair in az:azure-cli etcd:etcd-server curl:curl openssl:openssl node:nodejs npm:npm; do
     command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}")
   done
   [ ${#wanted[@]} -eq 0 ] && { say "Debian packages: all there"; return; }
@@ -66,29 +66,39 @@ go_modules() {
   (cd "$here/../clients/go" && GOTOOLCHAIN=local go build -trimpath -o /dev/null .) || lack "Go modules of test/clients/go"
 }
 
-# About nine minutes on two idle cores with an empty build cache; the binary is kept, so it is built once.
-kube_apiserver() {
-  local out=$cache/kube-apiserver-v$kubernetes v=k8s.io/component-base/version
+# Builds one command of Kubernetes into the cache. The binary is kept, so this happens once.
+kubernetes_command() {
+  local name=$1 out=$cache/$1-v$kubernetes v=k8s.io/component-base/version
   if [ -x "$out" ]; then
-    say "kube-apiserver v$kubernetes: $out"
+    say "$name v$kubernetes: $out"
     return
   fi
-  say "kube-apiserver v$kubernetes: building; with an empty build cache this takes 10 to 20 minutes"
+  say "$name v$kubernetes: building; with an empty build cache kube-apiserver takes 10 to 20 minutes on two cores"
   mkdir -p "$cache"
   build() {
     cd "$here/kube" &&
       GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0 go build -trimpath \
         -ldflags "-s -w -X $v.gitVersion=v$kubernetes -X $v.gitMajor=1 -X $v.gitMinor=37" \
-        -o "$out.tmp.$$" k8s.io/kubernetes/cmd/kube-apiserver &&
+        -o "$out.tmp.$$" "k8s.io/kubernetes/cmd/$name" &&
       mv "$out.tmp.$$" "$out"
   }
-  with_progress "kube-apiserver" build || lack "kube-apiserver v$kubernetes"
+  with_progress "$name" build || lack "$name v$kubernetes"
+}
+
+# Any kubectl of the last years will do; Debian 12's is too old, so a missing one is built.
+kubectl_command() {
+  if type -P kubectl >/dev/null; then
+    say "kubectl: $(type -P kubectl)"
+  else
+    kubernetes_command kubectl
+  fi
 }
 
 debian_packages
 npm_packages
 go_modules
-kube_apiserver
+kubernetes_command kube-apiserver
+kubectl_command
 
 if [ "$missing" -gt 0 ]; then
   say "$missing part(s) missing: their tests will be skipped"

@@ -72,14 +72,15 @@ func Find(p Part) (string, error) {
 
 func locate(p Part) (string, error) {
 	switch p {
-	case AzureCLI, Etcd, Kubectl:
+	case AzureCLI, Etcd:
 		return exec.LookPath(string(p))
-	case KubeAPIServer:
-		cache, err := Cache()
-		if err != nil {
-			return "", err
+	case Kubectl:
+		if path, err := exec.LookPath(string(p)); err == nil {
+			return path, nil
 		}
-		return exec.LookPath(filepath.Join(cache, "kube-apiserver-"+KubernetesVersion))
+		return built(p)
+	case KubeAPIServer:
+		return built(p)
 	case NodeClients:
 		return nodePackage("@azure/identity")
 	case OIDCProvider:
@@ -88,6 +89,15 @@ func locate(p Part) (string, error) {
 		return goClients()
 	}
 	return "", errors.New("no such part")
+}
+
+// built finds a command of Kubernetes that install.sh built.
+func built(p Part) (string, error) {
+	cache, err := Cache()
+	if err != nil {
+		return "", err
+	}
+	return exec.LookPath(filepath.Join(cache, string(p)+"-"+KubernetesVersion))
 }
 
 // nodePackage finds an installed npm package of test/clients/node, and node.
