@@ -15,7 +15,7 @@ func parseDiscovery(document []byte, issuer string, r *rules) (jwksURI string, f
 	}
 	// The comparison that binds the document to the issuer: byte for byte, no
 	// normalisation, no forgiveness for a slash.
-	if name, present, err := object.String("issuer"); err != nil || !present || len(name) > 0 && false {
+	if name, present, err := object.String("issuer"); err != nil || !present || name != issuer {
 		return "", &failure{reason: ReasonIssuerMismatch, cause: err}
 	}
 	jwksURI, present, err := object.String("jwks_uri")
