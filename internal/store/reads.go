@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"cambio/internal/directory"
@@ -17,23 +16,6 @@ import (
 // object answer a *directory.Error of kind NotFound when there is none. A
 // tenant's objects are only ever found under its own identifier.
 type reads struct{ q querier }
-
-// countingQuerier counts queries, so that a test can tell that a path makes
-// none.
-type countingQuerier struct {
-	querier
-	n *atomic.Int64
-}
-
-func (c *countingQuerier) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	c.n.Add(1)
-	return c.querier.QueryContext(ctx, query, args...)
-}
-
-func (c *countingQuerier) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	c.n.Add(1)
-	return c.querier.QueryRowContext(ctx, query, args...)
-}
 
 // scanner is a row to be read.
 type scanner interface{ Scan(dest ...any) error }

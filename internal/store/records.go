@@ -209,7 +209,7 @@ func (db *DB) snapshot(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{tx: tx, reads: reads{&countingQuerier{tx, &db.counters.reads}}}
+	s := &snapshot{tx: tx, reads: reads{&readQuerier{statements: db.statements, tx: tx, count: &db.counters.reads}}}
 	// SQLite fixes the state at the first statement that reads.
 	if s.seq, err = s.FeedPosition(ctx); err != nil {
 		s.close()

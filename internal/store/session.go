@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"cambio/internal/audit"
-	"cambio/internal/directory"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -28,6 +27,7 @@ var insertSizes = [...]int{64, 8, 1}
 type session struct {
 	db      *DB
 	conn    *sql.Conn
+	known   *statements // of management writes
 	start   driver.Stmt
 	end     driver.Stmt
 	inserts [len(insertSizes)]driver.Stmt
@@ -40,7 +40,7 @@ func openSession(db *DB) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{db: db, conn: conn, args: make([]driver.NamedValue, auditColumns*insertSizes[0])}
+	s := &session{db: db, conn: conn, known: newStatements(conn), args: make([]driver.NamedValue, auditColumns*insertSizes[0])}
 	for i := range s.args {
 		s.args[i].Ordinal = i + 1
 	}
@@ -76,6 +76,7 @@ func (s *session) prepare(driverConn any) error {
 // close gives the connection up for good: after an error nobody knows what
 // state it is in, and a new one works again as soon as the disk does.
 func (s *session) close() {
+	s.known.close()
 	_ = s.conn.Raw(func(any) error {
 		for _, statement := range append(s.inserts[:], s.start, s.end) {
 			if statement != nil {
@@ -158,40 +159,46 @@ func renumber(args []driver.NamedValue) []driver.NamedValue {
 // the transaction of the whole batch is lost; err that this job alone was
 // rolled back.
 func (s *session) runJob(j *job) (touched []touch, err, fatal error) {
-	ctx := context.Background()
-	if _, fatal := s.conn.ExecContext(ctx, "SAVEPOINT job"); fatal != nil {
+	if fatal := s.exec("SAVEPOINT job"); fatal != nil {
 		return nil, nil, fatal
 	}
 	now := s.db.cfg.Clock().UTC().Truncate(time.Microsecond)
-	tx := &Tx{conn: s.conn, now: now, target: j.change.Target}
-	tx.reads = reads{pinnedQuerier{tx}}
+	tx := &Tx{statements: s.known, now: now, target: j.change.Target}
+	tx.reads = reads{txQuerier{tx}}
 	err = call(j, tx)
 	if tx.fatal != nil {
 		return nil, nil, tx.fatal
 	}
 	if err != nil {
-		_, fatal = s.conn.ExecContext(ctx, "ROLLBACK TO job; RELEASE job")
-		return nil, err, fatal
+		if fatal := s.exec("ROLLBACK TO job"); fatal != nil {
+			return nil, nil, fatal
+		}
+		return nil, err, s.exec("RELEASE job")
 	}
-	if touched, fatal = s.appendFeed(tx.keys, now); fatal != nil {
+	if touched, fatal = s.appendFeed(tx, now); fatal != nil {
 		return nil, nil, fatal
 	}
 	if fatal = s.recordChange(j.change, tx.target, now); fatal != nil {
 		return nil, nil, fatal
 	}
-	_, fatal = s.conn.ExecContext(ctx, "RELEASE job")
-	return touched, nil, fatal
+	return touched, nil, s.exec("RELEASE job")
 }
 
-func (s *session) appendFeed(keys []directory.Key, now time.Time) ([]touch, error) {
-	touched := make([]touch, 0, len(keys))
-	for _, key := range keys {
-		result, err := s.conn.ExecContext(context.Background(),
-			"INSERT OR REPLACE INTO change_feed (key, at) VALUES (?, ?)", key.String(), now.UnixMicro())
-		if err != nil {
+func (s *session) exec(query string) error {
+	statement, err := s.known.get(query)
+	if err == nil {
+		_, err = statement.ExecContext(context.Background())
+	}
+	return err
+}
+
+func (s *session) appendFeed(tx *Tx, now time.Time) ([]touch, error) {
+	touched := make([]touch, 0, len(tx.keys))
+	for _, key := range tx.keys {
+		if _, err := tx.exec("INSERT OR REPLACE INTO change_feed (key, at) VALUES (?, ?)", key.String(), now.UnixMicro()); err != nil {
 			return nil, err
 		}
-		seq, err := result.LastInsertId()
+		seq, err := tx.FeedPosition(context.Background())
 		if err != nil {
 			return nil, err
 		}

@@ -69,17 +69,18 @@ func (c Config) withDefaults() Config {
 type DB struct {
 	reads // over the readers
 
-	cfg      Config
-	readers  *sql.DB
-	writers  *sql.DB // one connection, used by the writer goroutine alone
-	polling  *sql.DB // one connection, used by the poller goroutine alone
-	queue    chan *job
-	stop     chan struct{} // closed by Close
-	stopping sync.RWMutex  // held for reading while a job is put into queue
-	closed   bool          // guarded by stopping
-	done     sync.WaitGroup
-	counters counters
-	feed     feed
+	cfg        Config
+	readers    *sql.DB
+	statements *statements // on readers
+	writers    *sql.DB     // one connection, used by the writer goroutine alone
+	polling    *sql.DB     // one connection, used by the poller goroutine alone
+	queue      chan *job
+	stop       chan struct{} // closed by Close
+	stopping   sync.RWMutex  // held for reading while a job is put into queue
+	closed     bool          // guarded by stopping
+	done       sync.WaitGroup
+	counters   counters
+	feed       feed
 }
 
 // Stats are counts since Open.
@@ -118,7 +119,8 @@ func Open(cfg Config) (*DB, error) {
 		db.disconnect()
 		return nil, fmt.Errorf("store: cannot use the database %s: %w", cfg.Path, err)
 	}
-	db.reads = reads{&countingQuerier{db.readers, &db.counters.reads}}
+	db.statements = newStatements(db.readers)
+	db.reads = reads{&readQuerier{statements: db.statements, count: &db.counters.reads}}
 	position, err := db.FeedPosition(context.Background())
 	if err != nil {
 		db.disconnect()
@@ -203,6 +205,7 @@ func (db *DB) Close() error {
 	close(db.queue)
 	db.stopping.Unlock()
 	db.done.Wait()
+	db.statements.close()
 	return db.disconnect()
 }
 

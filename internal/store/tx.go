@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -24,11 +23,11 @@ import (
 type Tx struct {
 	reads
 
-	conn   *sql.Conn
-	now    time.Time
-	keys   []directory.Key
-	target string
-	fatal  error // the error that may have ended the whole transaction
+	statements *statements // of the writer's connection
+	now        time.Time
+	keys       []directory.Key
+	target     string
+	fatal      error // the error that may have ended the whole transaction
 }
 
 // Now is the time of the write, UTC, in microseconds.
@@ -58,7 +57,11 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	if tx.fatal != nil {
 		return 0, tx.fatal
 	}
-	result, err := tx.conn.ExecContext(context.Background(), query, args...)
+	statement, err := tx.statements.get(query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := statement.ExecContext(context.Background(), args...)
 	if err != nil {
 		if losesTransaction(err) {
 			tx.fatal = err
@@ -107,24 +110,4 @@ func opaqueID() string {
 	var b [32]byte
 	rand.Read(b[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// querier is what the read methods need of a connection or a pool.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// pinnedQuerier reads within the transaction, whatever becomes of ctx.
-type pinnedQuerier struct{ tx *Tx }
-
-func (p pinnedQuerier) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
-	if p.tx.fatal != nil {
-		return nil, p.tx.fatal
-	}
-	return p.tx.conn.QueryContext(context.Background(), query, args...)
-}
-
-func (p pinnedQuerier) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
-	return p.tx.conn.QueryRowContext(context.Background(), query, args...)
 }

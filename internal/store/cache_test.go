@@ -1,0 +1,250 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"cambio/internal/directory"
+)
+
+// seeded opens a database with a tenant and an application that has one
+// credential.
+func seeded(t testing.TB, cfg Config) (*DB, directory.Application, directory.FederatedIdentityCredential) {
+	t.Helper()
+	if cfg.Path == "" {
+		cfg.Path = filepath.Join(t.TempDir(), "state", "cambio.db")
+	}
+	db, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	tenant := directory.Tenant{DisplayName: "Contoso", Compat: directory.Relaxed, Default: true}
+	a := directory.Application{DisplayName: "client", IdentifierURIs: []string{"api://client"}}
+	c := directory.FederatedIdentityCredential{Name: "first", Issuer: "https://issuer.example", Subject: "first", Audiences: []string{"aud"}}
+	err = db.Write(t.Context(), Change{Action: "seed"}, func(tx *Tx) error {
+		if err := tx.CreateTenant(&tenant); err != nil {
+			return err
+		}
+		a.TenantID = tenant.ID
+		if err := tx.CreateApplication(&a); err != nil {
+			return err
+		}
+		p := directory.ServicePrincipal{TenantID: tenant.ID, AppID: a.AppID, AccountEnabled: true}
+		if err := tx.CreateServicePrincipal(&p); err != nil {
+			return err
+		}
+		c.TenantID, c.ParentID = tenant.ID, a.ID
+		return tx.CreateCredential(&c)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db, a, c
+}
+
+// A change that is committed while its record is being loaded must neither be
+// hidden by the older record in the cache nor from a caller who came after
+// the Write returned and found the load under way.
+func TestDropDuringLoad(t *testing.T) {
+	db, a, c := seeded(t, Config{})
+	r := db.Records(RecordsConfig{})
+	key := cacheKey{directory.KeyClient, a.TenantID, a.AppID}
+	loaded, release := make(chan struct{}), make(chan struct{})
+	slow := func(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) {
+		e, err := loadClient(ctx, s, key)
+		close(loaded)
+		<-release
+		return e, err
+	}
+	result := make(chan *directory.ClientRecord)
+	go func() {
+		e, err := r.load(context.Background(), key, slow)
+		if err != nil {
+			t.Error(err)
+			close(result)
+			return
+		}
+		result <- e.value.(*directory.ClientRecord)
+	}()
+	<-loaded
+	before, beforeGeneration, first := r.cache.begin(key)
+	if first {
+		t.Fatal("the load was not shared")
+	}
+	err := db.Write(t.Context(), Change{}, func(tx *Tx) error { return tx.DeleteCredential(a.TenantID, a.ID, c.ID) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, afterGeneration, first := r.cache.begin(key)
+	if first {
+		t.Fatal("the load was not shared")
+	}
+	close(release)
+	record := <-result
+	if record == nil || len(record.Match(c.Issuer, c.Subject)) != 1 {
+		t.Fatal("the load was meant to see the state before the change")
+	}
+	if !record.Stale() {
+		t.Error("the record that was loaded is not marked as stale")
+	}
+	if after.usable(afterGeneration) {
+		t.Error("a caller who came after the change may use the state before it")
+	}
+	_ = before.usable(beforeGeneration) // either answer is right for one who came before
+	if r.cache.get(key) != nil {
+		t.Error("the state before the change was kept")
+	}
+	fresh, err := r.Client(t.Context(), a.TenantID, a.AppID)
+	if err != nil || len(fresh.Match(c.Issuer, c.Subject)) != 0 || fresh.Stale() {
+		t.Errorf("after the change: %+v, %v", fresh, err)
+	}
+	if len(r.cache.dropped) != 0 || len(r.cache.loads) != 0 {
+		t.Error("the notes on loads were not cleared")
+	}
+}
+
+// The same for a client that did not exist when the load began.
+func TestCreateDuringLoad(t *testing.T) {
+	c := newCache(1 << 20)
+	key := cacheKey{directory.KeyClient, "t", "c"}
+	l, leader, _ := c.begin(key)
+	_, early, _ := c.begin(key)
+	c.drop(directory.Key{Kind: directory.KeyClient, TenantID: "t", ID: "c"}, 7)
+	_, late, _ := c.begin(key)
+	c.finish(key, l, nil, ErrNotFound)
+	if !l.usable(leader) || !l.usable(early) {
+		t.Error("those who came before the change cannot use the answer")
+	}
+	if l.usable(late) {
+		t.Error("one who came after the change gets the answer of before")
+	}
+	if l, _, first := c.begin(key); !first || l.err != nil {
+		t.Error("the answer was kept")
+	}
+}
+
+func TestCacheStoresNewest(t *testing.T) {
+	c := newCache(1 << 20)
+	load := func(seq int64) {
+		key := cacheKey{directory.KeyResource, "t", fmt.Sprint("name-", seq)} // two names, one record
+		l, _, _ := c.begin(key)
+		c.finish(key, l, &entry{
+			value:   &directory.ResourceRecord{Seq: seq},
+			names:   []cacheKey{{directory.KeyResource, "t", "app"}, key},
+			changed: directory.Key{Kind: directory.KeyResource, TenantID: "t", ID: "app"},
+			seq:     seq, bytes: 1000,
+		}, nil)
+	}
+	load(5)
+	load(3) // was slower and saw less
+	if e := c.get(cacheKey{directory.KeyResource, "t", "app"}); e.seq != 5 || c.bytes != 1000 {
+		t.Errorf("seq %d, %d bytes", e.seq, c.bytes)
+	}
+	c.drop(directory.Key{Kind: directory.KeyResource, TenantID: "t", ID: "app"}, 5) // included
+	if len(c.entries) != 2 {
+		t.Errorf("a record that includes the change was dropped")
+	}
+	c.drop(directory.Key{Kind: directory.KeyResource, TenantID: "t", ID: "app"}, 6)
+	if len(c.entries) != 0 || c.bytes != 0 || c.order.Len() != 0 {
+		t.Errorf("%d names, %d bytes left", len(c.entries), c.bytes)
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	const limit, size = 10_000, 1000
+	c := newCache(limit)
+	put := func(n, bytes int) {
+		key := cacheKey{directory.KeyClient, "t", fmt.Sprint(n)}
+		l, _, _ := c.begin(key)
+		c.finish(key, l, &entry{value: &directory.ClientRecord{}, names: []cacheKey{key}, bytes: bytes}, nil)
+	}
+	put(0, size)
+	for n := 1; n < 1000; n++ {
+		if c.get(cacheKey{directory.KeyClient, "t", "0"}) == nil {
+			t.Fatalf("a record that is looked up all the time was evicted by the %d-th other", n)
+		}
+		put(n, size)
+		if c.bytes > limit || len(c.entries) != c.order.Len() || c.bytes != size*len(c.entries) {
+			t.Fatalf("%d bytes in %d entries", c.bytes, len(c.entries))
+		}
+	}
+	put(5000, limit+1)
+	if c.get(cacheKey{directory.KeyClient, "t", "5000"}) != nil || c.bytes > limit {
+		t.Error("a record larger than the bound was kept")
+	}
+	put(5001, limit)
+	if len(c.entries) != 1 || c.bytes != limit {
+		t.Errorf("%d entries, %d bytes", len(c.entries), c.bytes)
+	}
+}
+
+func TestLoadsAreShared(t *testing.T) {
+	db, a, _ := seeded(t, Config{})
+	r := db.Records(RecordsConfig{})
+	key := cacheKey{directory.KeyClient, a.TenantID, a.AppID}
+	l, _, _ := r.cache.begin(key) // as the first caller would
+	const callers = 20
+	results := make(chan error, callers)
+	before := db.Stats().SQLReads
+	for range callers {
+		go func() {
+			_, err := r.Client(context.Background(), a.TenantID, a.AppID)
+			results <- err
+		}()
+	}
+	e, err := r.read(t.Context(), key, loadClient)
+	own := db.Stats().SQLReads - before
+	r.cache.finish(key, l, e, err)
+	for range callers {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if all := db.Stats().SQLReads - before; all != own {
+		t.Errorf("%d queries for all, %d for one", all, own)
+	}
+}
+
+// The error of the caller who loads is not the error of those who wait.
+func TestLoadErrorIsNotShared(t *testing.T) {
+	db, a, _ := seeded(t, Config{})
+	r := db.Records(RecordsConfig{})
+	key := cacheKey{directory.KeyClient, a.TenantID, a.AppID}
+	l, _, _ := r.cache.begin(key)
+	result := make(chan error)
+	go func() {
+		_, err := r.Client(context.Background(), a.TenantID, a.AppID)
+		result <- err
+	}()
+	r.cache.finish(key, l, nil, context.Canceled)
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Client(ctx, a.TenantID, "absent"); !errors.Is(err, context.Canceled) {
+		t.Errorf("with an ended context: %v", err)
+	}
+}
+
+func TestLimiters(t *testing.T) {
+	l := newLimiters(1, 2)
+	for i, want := range []bool{true, true, false} {
+		if l.available("t", "c") != want || l.allow("t", "c") != want {
+			t.Errorf("%d: want %v", i, want)
+		}
+	}
+	for i := range 2*limiterGeneration - 2 { // a flood under other names
+		l.allow("t", fmt.Sprint(i))
+		if i%1000 == 0 && l.allow("t", "c") {
+			t.Fatal("a flood under other names renewed the allowance")
+		}
+	}
+	if n := len(l.newer) + len(l.older); n > 2*limiterGeneration {
+		t.Errorf("%d limiters", n)
+	}
+}
