@@ -31,6 +31,8 @@ type Config struct {
 	AllowAddresses []netip.Prefix // private addresses that issuers may be on
 	Rehearse       []string       // issuers whose keys are replaced by the provider's
 	Log            *slog.Logger
+
+	keys keys.Policy // the zero value is the production policy; tests compress it
 }
 
 // Info is what a developer needs to use the instance. Its JSON form is the
@@ -156,12 +158,16 @@ func (i *Instance) options(cfg Config, base string, ca *authority, addr net.Addr
 	if err != nil {
 		return server.Options{}, err
 	}
+	policy := cfg.keys
+	if policy == (keys.Policy{}) {
+		policy = keys.Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour}
+	}
 	provider := func(method, path string) server.Mount {
 		return server.Mount{Method: method, Pattern: "/idp" + path, Handler: i.Provider}
 	}
 	return server.Options{
 		BaseURL: base, DB: i.db, KEK: kek, Clock: time.Now, Log: cfg.Log,
-		Keys:        keys.Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour},
+		Keys:        policy,
 		LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute,
 		Issuers: oidc.Config{ExtraRootsPEM: roots, AllowedPrefixes: cfg.AllowAddresses,
 			Issuers: []oidc.IssuerPolicy{{Issuer: i.Provider.Issuer(), AllowAddrPorts: ownAddresses(addr)}}},

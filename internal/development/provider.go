@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -38,6 +39,8 @@ type IdentityProvider struct {
 	clock  func() time.Time
 	keys   []providerKey
 	jwks   []byte
+
+	fetches atomic.Int64 // of discovery documents and key sets
 }
 
 type providerKey struct {
@@ -140,6 +143,9 @@ func (p *IdentityProvider) KeySet() []byte { return p.jwks }
 // decides, so that the provider can be mounted anywhere.
 func (p *IdentityProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
+	if r.Method == http.MethodGet {
+		p.fetches.Add(1)
+	}
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration"):
 		_ = json.MarshalWrite(w, map[string]any{

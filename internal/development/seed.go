@@ -14,6 +14,7 @@ import (
 const (
 	TenantName    = "cambio development"
 	Domain        = "dev.cambio.test"
+	ResourceGroup = "rg1"
 	ResourceURI   = "api://cambio-dev"
 	SampleRole    = "Sample.Read.All"
 	sampleRoleID  = "3d7f7c52-6f0f-4c2b-8a55-0a1d6d8f9e01"
@@ -127,6 +128,10 @@ func plantSample(ctx context.Context, tx *store.Tx, s *seed, issuer string) erro
 		return err
 	}
 	if err := assignManagement(ctx, tx, s.tenantID, clientSP); err != nil {
+		return err
+	}
+	// A tenant's one subscription has the tenant's id.
+	if _, err := tx.PutResourceGroup(&directory.ResourceGroup{TenantID: s.tenantID, SubscriptionID: s.tenantID, Name: ResourceGroup, Location: "local"}); err != nil {
 		return err
 	}
 	s.clientID, s.clientObjectID, s.resourceAppID = client.AppID, client.ID, resource.AppID

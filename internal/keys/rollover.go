@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"cambio/internal/jose"
@@ -11,13 +12,13 @@ import (
 
 // step is one change that the schedule asks for.
 type step struct {
-	put    *store.SigningKeyRow // insert or replace
+	put    *store.SigningKeyRow // a new key, or the new state of one that exists
 	remove string               // key id
 }
 
 // plan says what the policy asks for now. It is pure but for making the keys
-// that are missing, which make does.
-func plan(rows []store.SigningKeyRow, p Policy, now time.Time, make func(jose.Algorithm) (store.SigningKeyRow, error)) ([]step, error) {
+// that are missing, which generate does.
+func plan(rows []store.SigningKeyRow, p Policy, now time.Time, generate func(jose.Algorithm) (store.SigningKeyRow, error)) ([]step, error) {
 	var steps []step
 	for _, alg := range algorithms {
 		active, published := find(rows, alg, Active), find(rows, alg, Published)
@@ -25,7 +26,7 @@ func plan(rows []store.SigningKeyRow, p Policy, now time.Time, make func(jose.Al
 		case active == nil && published != nil:
 			steps = append(steps, activate(published, p, now))
 		case active == nil:
-			row, err := make(alg)
+			row, err := generate(alg)
 			if err != nil {
 				return nil, err
 			}
@@ -33,7 +34,7 @@ func plan(rows []store.SigningKeyRow, p Policy, now time.Time, make func(jose.Al
 		case published != nil && !now.Before(published.ActiveAt):
 			steps = append(steps, retire(active, p, now), activate(published, p, now))
 		case published == nil && !now.Before(active.RetireAt.Add(-p.PublishAhead)):
-			row, err := make(alg)
+			row, err := generate(alg)
 			if err != nil {
 				return nil, err
 			}
@@ -161,7 +162,7 @@ func (r *Ring) change(ctx context.Context, action string, steps func([]store.Sig
 			if raced = !sameRows(rows, now); raced {
 				return nil
 			}
-			return apply(tx, todo)
+			return apply(tx, rows, todo)
 		})
 		if err != nil {
 			return err
@@ -172,13 +173,19 @@ func (r *Ring) change(ctx context.Context, action string, steps func([]store.Sig
 	}
 }
 
-func apply(tx *store.Tx, steps []step) error {
+func apply(tx *store.Tx, known []store.SigningKeyRow, steps []step) error {
+	exists := func(id string) bool {
+		return slices.ContainsFunc(known, func(r store.SigningKeyRow) bool { return r.KeyID == id })
+	}
 	for _, s := range steps {
 		var err error
-		if s.put != nil {
-			err = tx.PutSigningKey(s.put)
-		} else {
+		switch {
+		case s.put == nil:
 			err = tx.DeleteSigningKey(s.remove)
+		case exists(s.put.KeyID):
+			err = tx.UpdateSigningKeyState(s.put)
+		default:
+			err = tx.PutSigningKey(s.put)
 		}
 		if err != nil {
 			return err

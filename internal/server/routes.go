@@ -90,3 +90,19 @@ func (s *Server) mounts() []route {
 func wrap(h http.Handler) func(http.ResponseWriter, *http.Request, map[string]string) {
 	return func(w http.ResponseWriter, r *http.Request, _ map[string]string) { h.ServeHTTP(w, r) }
 }
+
+// RouteInfo is a row of the route table as documentation and tests see it.
+type RouteInfo struct {
+	Method, Pattern string
+	Permission      management.Permission // empty: open to anybody
+	Action          string
+}
+
+// Table lists every route.
+func (s *Server) Table() []RouteInfo {
+	var table []RouteInfo
+	for _, r := range s.routes() {
+		table = append(table, RouteInfo{r.method, r.pattern, r.permission, r.action})
+	}
+	return table
+}
