@@ -1,0 +1,173 @@
+package arm
+
+import (
+	"context"
+	"net/http"
+
+	"cambio/internal/directory"
+	"cambio/internal/management"
+	"cambio/internal/store"
+	"cambio/internal/strictjson"
+)
+
+const credentialType = identityType + "/federatedIdentityCredentials"
+
+// Audit actions on federated identity credentials of managed identities.
+const (
+	actionPutCredential    = "federatedIdentityCredential.put"
+	actionDeleteCredential = "federatedIdentityCredential.delete"
+)
+
+type credentialJSON struct {
+	ID         string                   `json:"id"`
+	Name       string                   `json:"name"`
+	Type       string                   `json:"type"`
+	Properties credentialPropertiesJSON `json:"properties"`
+}
+
+type credentialPropertiesJSON struct {
+	Issuer    string   `json:"issuer"`
+	Subject   string   `json:"subject"`
+	Audiences []string `json:"audiences"`
+}
+
+func credentialOf(m *directory.ManagedIdentity, c *directory.FederatedIdentityCredential) credentialJSON {
+	return credentialJSON{
+		ID:   identityID(m.SubscriptionID, m.ResourceGroup, m.Name) + "/federatedIdentityCredentials/" + c.Name,
+		Name: c.Name, Type: credentialType,
+		Properties: credentialPropertiesJSON{Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences},
+	}
+}
+
+// credentialBody is what a PUT holds. The expression is looked at only to
+// refuse it: ignoring it would leave a rule that is not the one asked for.
+type credentialBody struct {
+	Properties *struct {
+		credentialPropertiesJSON
+		ClaimsMatchingExpression *struct{} `json:"claimsMatchingExpression"`
+	} `json:"properties"`
+}
+
+func (q *request) readCredential() (*directory.FederatedIdentityCredential, error) {
+	raw, err := management.ReadJSONBody(q.w, q.r)
+	if err != nil {
+		return nil, err
+	}
+	var in credentialBody
+	if err := strictjson.Unmarshal(raw, &in, strictjson.Document); err != nil {
+		return nil, err
+	}
+	if in.Properties == nil {
+		return nil, badRequest("The property 'properties' is required: an object with issuer, subject and audiences.")
+	}
+	if in.Properties.ClaimsMatchingExpression != nil {
+		return nil, badRequest("The property 'properties.claimsMatchingExpression' is not supported. Use properties.subject.")
+	}
+	c := &directory.FederatedIdentityCredential{
+		TenantID: q.call.Tenant.ID, Name: q.call.Params["credential"],
+		Issuer: in.Properties.Issuer, Subject: in.Properties.Subject, Audiences: in.Properties.Audiences,
+	}
+	return c, directory.ValidateCredential(c, q.call.Tenant.Compat, q.checkIssuer)
+}
+
+// credentialReader is what *store.DB and *store.Tx have in common here.
+type credentialReader interface {
+	identityReader
+	Credentials(ctx context.Context, tenantID, parentID string, l store.ListQuery) ([]directory.FederatedIdentityCredential, bool, error)
+}
+
+// credential returns the addressed credential, by its name alone, and its
+// identity. found is false when the identity has no such credential.
+func (q *request) credential(from credentialReader) (m directory.ManagedIdentity, c directory.FederatedIdentityCredential, found bool, err error) {
+	if m, err = q.identity(from); err != nil {
+		return m, c, false, err
+	}
+	byName := store.ListQuery{Field: "name", Op: "eq", Value: q.call.Params["credential"]}
+	list, _, err := from.Credentials(q.r.Context(), m.TenantID, m.PrincipalID, byName)
+	if err != nil || len(list) == 0 {
+		return m, c, false, err
+	}
+	return m, list[0], true, nil
+}
+
+func (q *request) getCredential() error {
+	m, c, found, err := q.credential(q.db)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return notFound(credentialType, m.Name+"/"+q.call.Params["credential"], m.ResourceGroup)
+	}
+	writeJSON(q.w, http.StatusOK, credentialOf(&m, &c))
+	return nil
+}
+
+func (q *request) listCredentials() error {
+	l, err := q.listQuery()
+	if err != nil {
+		return err
+	}
+	m, err := q.identity(q.db)
+	if err != nil {
+		return err
+	}
+	credentials, more, err := q.db.Credentials(q.r.Context(), m.TenantID, m.PrincipalID, l)
+	if err != nil {
+		return err
+	}
+	answer := listJSON[credentialJSON]{Value: make([]credentialJSON, len(credentials))}
+	for i := range credentials {
+		answer.Value[i] = credentialOf(&m, &credentials[i])
+	}
+	if more {
+		answer.NextLink = q.nextLink(credentials[len(credentials)-1].ID)
+	}
+	writeJSON(q.w, http.StatusOK, answer)
+	return nil
+}
+
+// putCredential creates the credential of that name or replaces it. Writes to
+// one identity take their turns, so that none is ever answered with 409 for
+// being at the same time as another.
+func (q *request) putCredential() error {
+	wanted, err := q.readCredential()
+	if err != nil {
+		return err
+	}
+	var m directory.ManagedIdentity
+	var c directory.FederatedIdentityCredential
+	var found bool
+	err = q.write(actionPutCredential, "", func(tx *store.Tx) (err error) {
+		var before directory.FederatedIdentityCredential
+		m, before, found, err = q.credential(tx)
+		if err != nil {
+			return err
+		}
+		c = *wanted
+		c.ID, c.ParentID = before.ID, m.PrincipalID
+		tx.SetTarget(credentialOf(&m, &c).ID)
+		if found {
+			return tx.UpdateCredential(&c)
+		}
+		return tx.CreateCredential(&c)
+	})
+	if err != nil {
+		return err
+	}
+	answer := credentialOf(&m, &c)
+	return q.put(!found, answer.ID, answer)
+}
+
+func (q *request) deleteCredential() error {
+	return q.deleted(q.write(actionDeleteCredential, "", func(tx *store.Tx) error {
+		m, c, found, err := q.credential(tx)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return directory.Errorf(directory.NotFound, "", "The credential does not exist.")
+		}
+		tx.SetTarget(credentialOf(&m, &c).ID)
+		return tx.DeleteCredential(m.TenantID, m.PrincipalID, c.ID)
+	}))
+}

@@ -1,0 +1,47 @@
+package arm
+
+import "cambio/internal/management"
+
+// Routes is the route table. The patterns must be matched without regard to
+// case: clients write resourcegroups as well as resourceGroups.
+func Routes(a *API) []management.Route {
+	const (
+		anybody = management.Authenticated
+		reader  = management.ManagedIdentityReadAll
+		writer  = management.ManagedIdentityReadWriteAll
+
+		subscription = "/subscriptions/{subscription}"
+		group        = subscription + "/resourcegroups/{group}"
+		identities   = "/providers/" + identityType
+		identity     = group + identities + "/{identity}"
+		credentials  = identity + "/federatedIdentityCredentials"
+		credential   = credentials + "/{credential}"
+	)
+	row := func(method, pattern string, p management.Permission, action string, step func(*request) error) management.Route {
+		return management.Route{Method: method, Pattern: pattern, Permission: p, Action: action, Handler: a.handle(step)}
+	}
+	return []management.Route{
+		row("GET", "/tenants", anybody, "", (*request).listTenants),
+		row("GET", "/subscriptions", anybody, "", (*request).listSubscriptions),
+		row("GET", subscription, anybody, "", (*request).getSubscription),
+		row("GET", subscription+"/providers", anybody, "", (*request).listProviders),
+
+		row("GET", subscription+"/resourcegroups", reader, "", (*request).listGroups),
+		row("GET", group, reader, "", (*request).getGroup),
+		row("HEAD", group, reader, "", (*request).headGroup),
+		row("PUT", group, writer, actionPutGroup, (*request).putGroup),
+		row("DELETE", group, writer, actionDeleteGroup, (*request).deleteGroup),
+
+		row("GET", subscription+identities, reader, "", (*request).listIdentities),
+		row("GET", group+identities, reader, "", (*request).listIdentities),
+		row("GET", identity, reader, "", (*request).getIdentity),
+		row("PUT", identity, writer, actionPutIdentity, (*request).putIdentity),
+		row("PATCH", identity, writer, actionUpdateIdentity, (*request).patchIdentity),
+		row("DELETE", identity, writer, actionDeleteIdentity, (*request).deleteIdentity),
+
+		row("GET", credentials, reader, "", (*request).listCredentials),
+		row("GET", credential, reader, "", (*request).getCredential),
+		row("PUT", credential, writer, actionPutCredential, (*request).putCredential),
+		row("DELETE", credential, writer, actionDeleteCredential, (*request).deleteCredential),
+	}
+}
