@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -87,7 +88,7 @@ func (s *session) cmdLifetime(ts *testscript.TestScript, neg bool, args []string
 	}
 	iat, nbf, exp := number(claims["iat"]), number(claims["nbf"]), number(claims["exp"])
 	in, _ := at(s.parsed(ts), "expires_in")
-	now, _ := moment("now")
+	now := time.Now().Unix()
 	if left := number(in); left < parseNumber(ts, args[0]) || left > parseNumber(ts, args[1]) {
 		ts.Fatalf("expires_in %v is not within %s … %s", left, args[0], args[1])
 	}

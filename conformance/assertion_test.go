@@ -83,13 +83,13 @@ func newKey(kind string, n int) (crypto.Signer, error) {
 var nowExpression = regexp.MustCompile(`^now([+-]\d+)?$`)
 
 // moment evaluates now, now+SECONDS and now-SECONDS.
-func moment(text string) (int64, bool) {
+func moment(text string, now int64) (int64, bool) {
 	m := nowExpression.FindStringSubmatch(text)
 	if m == nil {
 		return 0, false
 	}
 	offset, _ := strconv.ParseInt(m[1], 10, 64) // empty is 0
-	return time.Now().Unix() + offset, true
+	return now + offset, true
 }
 
 // members are the claims and the header of an assertion.
@@ -98,6 +98,7 @@ type members struct{ claims, header map[string]any }
 // parse applies arguments: name=string, name:=JSON (or now±SECONDS), -name;
 // a name that starts with "header." is one of the header.
 func (m members) parse(args []string) error {
+	now := time.Now().Unix() // one for all, so that differences are exact
 	for _, arg := range args {
 		into := m.claims
 		if arg[0] == '-' {
@@ -115,7 +116,7 @@ func (m members) parse(args []string) error {
 		var v any = value
 		if raw, isJSON := strings.CutSuffix(name, ":"); isJSON {
 			name = raw
-			if t, ok := moment(value); ok {
+			if t, ok := moment(value, now); ok {
 				v = t
 			} else {
 				v = jsontext.Value(value)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -27,7 +28,7 @@ func params() testscript.Params {
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[sessionKey{}] = &session{target: shared, issuers: map[string]*issuer{}}
-			now, _ := moment("now")
+			now := time.Now().Unix()
 			for name, value := range map[string]string{
 				"NOW": strconv.FormatInt(now, 10), "SOON": strconv.FormatInt(now+3600, 10),
 				"IDENTITY": "id-" + strings.ToLower(rand.Text()[:10]),
