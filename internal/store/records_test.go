@@ -25,7 +25,10 @@ type world struct {
 func newWorld(t testing.TB, db *store.DB) *world {
 	t.Helper()
 	w := &world{db: db, records: db.Records(store.RecordsConfig{})}
-	tenant := directory.Tenant{DisplayName: "Contoso", Compat: directory.Relaxed, Domains: []string{"contoso.example"}}
+	tenant := directory.Tenant{DisplayName: "Contoso", Compat: directory.Relaxed}
+	if tenants, err := db.Tenants(t.Context()); err == nil && len(tenants) == 0 {
+		tenant.Domains = []string{"contoso.example"}
+	}
 	err := db.Write(t.Context(), store.Change{Action: "seed"}, func(tx *store.Tx) error {
 		if err := tx.CreateTenant(&tenant); err != nil {
 			return err
@@ -52,7 +55,7 @@ func (w *world) create(ctx context.Context, name string) error {
 }
 
 func (w *world) delete(ctx context.Context, name string) error {
-	return w.db.Write(ctx, store.Change{Action: "delete"}, func(tx *store.Tx) error {
+	return w.db.Write(ctx, store.Change{Action: "delete", Target: name}, func(tx *store.Tx) error {
 		return tx.DeleteCredential(w.app.TenantID, w.app.ID, name)
 	})
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -12,7 +13,8 @@ import (
 
 	"cambio/internal/directory"
 
-	_ "modernc.org/sqlite" // the database driver
+	"modernc.org/sqlite" // registers the driver as well
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Config says where the database is and how it is used. The zero value of
@@ -117,7 +119,7 @@ func Open(cfg Config) (*DB, error) {
 	}
 	if err := db.connect(); err != nil {
 		db.disconnect()
-		return nil, fmt.Errorf("store: cannot use the database %s: %w", cfg.Path, err)
+		return nil, fmt.Errorf("store: cannot use the database %s: %w", cfg.Path, advise(err))
 	}
 	db.statements = newStatements(db.readers)
 	db.reads = reads{&readQuerier{statements: db.statements, count: &db.counters.reads}}
@@ -163,12 +165,31 @@ func (db *DB) connect() error {
 func check(ctx context.Context, conn *sql.Conn) error {
 	var result string
 	if err := conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-		return fmt.Errorf("it is damaged or not a database: %w; restore it from a backup", err)
+		return err
 	}
 	if result != "ok" {
 		return fmt.Errorf("it is damaged (%s); restore it from a backup", strings.TrimSpace(result))
 	}
 	return nil
+}
+
+// advise adds to an error of opening what to do about it.
+func advise(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("it is damaged or not a database (%w); restore it from a backup or give another path", err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return fmt.Errorf("%w; make it and its directory writable for this user", err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%w; free some space", err)
+	case sqlite3.SQLITE_BUSY:
+		return fmt.Errorf("%w; another program keeps it locked", err)
+	}
+	return err
 }
 
 // openPool opens size connections. Settings stand in the data source name, so

@@ -1,0 +1,128 @@
+package store_test
+
+import (
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cambio/internal/store"
+)
+
+// refused expects that the database cannot be opened, and why.
+func refused(t *testing.T, path string, mentions ...string) {
+	t.Helper()
+	db, err := store.Open(store.Config{Path: path})
+	if err == nil {
+		db.Close()
+		t.Fatal("it was opened")
+	}
+	for _, m := range mentions {
+		if !strings.Contains(err.Error(), m) {
+			t.Errorf("the error %q does not mention %q", err, m)
+		}
+	}
+}
+
+// closed makes a database and returns its path.
+func closed(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "state", "cambio #1?.db")
+	w := newWorld(t, open(t, store.Config{Path: path}))
+	for _, name := range []string{"one", "two"} {
+		if err := w.create(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("directory: %v, %v", info, err)
+	}
+	if err := w.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestReopen(t *testing.T) {
+	path := closed(t)
+	db, err := store.Open(store.Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	records, err := db.AuditRecords(t.Context(), 0, 10)
+	if err != nil || len(records) != 3 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+}
+
+func TestOthersCanRead(t *testing.T) {
+	path := closed(t)
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o602} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, path, path, "chmod 600")
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(path), 0o770); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, path, filepath.Dir(path), "chmod go-w")
+}
+
+func TestNotADatabase(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "", "no path")
+	refused(t, dir, "not a regular file")
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, []byte(strings.Repeat("this is not a database\n", 500)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, text, text, "backup")
+	refused(t, filepath.Join(text, "below"), "directory")
+	if content, err := os.ReadFile(text); err != nil || !strings.HasPrefix(string(content), "this is not") {
+		t.Error("the file was changed")
+	}
+}
+
+func TestDamagedDatabase(t *testing.T) {
+	path := closed(t)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for offset := 3 * 4096; offset < 30*4096; offset += 4096 { // headers of pages
+		copy(content[offset:], "damaged!")
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, path, path, "damaged", "backup")
+}
+
+func TestNewerSchema(t *testing.T) {
+	path := closed(t)
+	raw, err := sql.Open("sqlite", "file:"+strings.NewReplacer("#", "%23", "?", "%3f").Replace(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw.Exec("PRAGMA user_version = 1000"); err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, path, path, "1000", "newer program")
+}
