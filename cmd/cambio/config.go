@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"cambio/internal/config"
 )
 
 func configCommand() *cobra.Command {
@@ -13,13 +11,7 @@ func configCommand() *cobra.Command {
 		Use: "config", Short: "Check and show the configuration", Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(configCheckCommand(), configPrintCommand(), &cobra.Command{
-		Use: "docs", Short: "Print docs/config.md", Hidden: true, Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Markdown())
-			return err
-		},
-	})
+	cmd.AddCommand(configCheckCommand(), configPrintCommand())
 	return cmd
 }
 

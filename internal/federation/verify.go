@@ -66,7 +66,7 @@ func New(cfg Config) *Verifier { return &Verifier{cfg} }
 func (v *Verifier) Admit(a *Assertion, clientID string, compat directory.Compat) *oauth.Error {
 	alg := jose.Algorithm(a.Algorithm())
 	if !alg.Valid() || compat == directory.Strict && !entraAccepts(alg) {
-		return oauth.Refuse(oauth.AlgorithmNotSupported, a.Algorithm(), supported(compat))
+		return oauth.Refuse(oauth.AlgorithmNotSupported, a.Algorithm(), strings.Join(Algorithms(compat), ","))
 	}
 	if v.cfg.Own(a.Issuer) {
 		return oauth.Refuse(oauth.OwnTokenAsAssertion)
@@ -155,17 +155,19 @@ func keyRefusal(err error, a *Assertion, compat directory.Compat) *oauth.Error {
 	return oauth.Refuse(oauth.TransientFailure).After(time.Second)
 }
 
-// entraAccepts holds the algorithms that Entra takes from external issuers.
-func entraAccepts(alg jose.Algorithm) bool {
-	return strings.HasPrefix(string(alg), "RS") || strings.HasPrefix(string(alg), "PS")
-}
-
-func supported(compat directory.Compat) string {
-	const entra = "RS256,RS384,RS512,PS256,PS384,PS512"
+// Algorithms lists the algorithms of assertions that a tenant accepts: in
+// strict tenants those that Entra takes from external issuers.
+func Algorithms(compat directory.Compat) []string {
+	entra := []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 	if compat == directory.Strict {
 		return entra
 	}
-	return entra + ",ES256,ES384,ES512,EdDSA"
+	return append(entra, "ES256", "ES384", "ES512", "EdDSA")
+}
+
+// entraAccepts reports whether an algorithm is one of Entra's.
+func entraAccepts(alg jose.Algorithm) bool {
+	return strings.HasPrefix(string(alg), "RS") || strings.HasPrefix(string(alg), "PS")
 }
 
 // stamp is Entra's form of a time in texts; a missing time shows as 1970.

@@ -12,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"cambio/internal/directory"
+	"cambio/internal/federation"
 	"cambio/internal/oauth"
 	"cambio/internal/token"
 )
@@ -50,14 +52,14 @@ func (s *Server) serveDiscoveryV1(w http.ResponseWriter, r *http.Request, params
 
 func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request, ref string, v2 bool) {
 	base := s.opt.BaseURL
-	id, issuerID := ref, "{tenantid}"
+	id, issuerID, compat := ref, "{tenantid}", directory.Relaxed
 	if !isShared(ref) {
 		tenant, refusal := s.endpoint.ResolveTenant(r.Context(), ref)
 		if refusal != nil {
 			s.refuse(w, r, refusal)
 			return
 		}
-		id, issuerID = tenant.ID, tenant.ID
+		id, issuerID, compat = tenant.ID, tenant.ID, tenant.Compat
 	}
 	path, keys := "/oauth2", "/discovery/keys"
 	if v2 {
@@ -70,7 +72,7 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request, ref stri
 		TokenEndpoint:         base + "/" + id + path + "/token",
 		JWKSURI:               base + "/" + id + keys,
 		AuthMethods:           []string{"private_key_jwt"},
-		AuthSigningAlgorithms: []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"},
+		AuthSigningAlgorithms: federation.Algorithms(compat),
 		GrantTypes:            []string{oauth.GrantClientCredentials},
 		ResponseTypes:         []string{"none"}, // nobody signs in here,
 		SubjectTypes:          []string{"public"},

@@ -41,7 +41,9 @@ func newRouter(routes []route) *router {
 func (r *router) add(rt *route) {
 	n := &r.root
 	for segment := range strings.SplitSeq(strings.TrimPrefix(rt.pattern, "/"), "/") {
-		n = n.child(segment, rt.foldCase)
+		if segment != "" { // the origin itself
+			n = n.child(segment, rt.foldCase)
+		}
 	}
 	if n.methods == nil {
 		n.methods = map[string]*route{}
@@ -112,7 +114,7 @@ func (r *router) find(req *http.Request) match {
 	path = strings.TrimSuffix(path, "/")
 	n := &r.root
 	m := match{}
-	for more := true; more && n != nil; {
+	for more := path != ""; more && n != nil; {
 		var segment string
 		segment, path, more = strings.Cut(path, "/")
 		n = n.step(segment, &m)

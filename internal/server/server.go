@@ -119,8 +119,9 @@ func (s *Server) verifier() *federation.Verifier {
 // ownIssuer reports whether an issuer is this server itself.
 func (s *Server) ownIssuer(issuer string) bool {
 	for _, m := range s.opt.Mounts {
-		// The development provider is another issuer on the same origin.
-		if path, _, ok := strings.Cut(m.Pattern, "/.well-known/"); ok && issuer == s.opt.BaseURL+path {
+		// The development provider is another issuer on the same origin, and
+		// what resembles it is a mistake about that issuer, not about this.
+		if path, _, ok := strings.Cut(m.Pattern, "/.well-known/"); ok && underOrigin(s.opt.BaseURL+path, issuer) {
 			return false
 		}
 	}

@@ -44,8 +44,9 @@ func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door
 		// What cannot be recorded is not issued.
 		refusal = oauth.Refuse(oauth.TransientFailure).After(time.Second)
 	}
+	x.echo(w, r)
 	if refusal != nil {
-		e.writeRefusal(w, r, x, refusal)
+		e.writeRefusal(w, x, refusal)
 	} else {
 		writeToken(w, x)
 	}

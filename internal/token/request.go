@@ -79,6 +79,9 @@ func unusableBody(h http.Header) string {
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return "the body is encoded; send it plain"
 	}
+	if len(h["Content-Type"]) > 1 {
+		return "the Content-Type is repeated"
+	}
 	ctype := h.Get("Content-Type")
 	if ctype == form {
 		return ""

@@ -98,11 +98,15 @@ func writeToken(w http.ResponseWriter, x *exchange) {
 	_, _ = w.Write(o.dst) // the client may be gone; the decision is recorded
 }
 
-// writeRefusal answers with Entra's error object.
-func (e *Endpoint) writeRefusal(w http.ResponseWriter, r *http.Request, x *exchange, refusal *oauth.Error) {
-	if id := r.Header.Get("return-client-request-id"); strings.EqualFold(id, "true") {
+// echo sends the correlation id back to a client that asked for it.
+func (x *exchange) echo(w http.ResponseWriter, r *http.Request) {
+	if strings.EqualFold(r.Header.Get("return-client-request-id"), "true") {
 		w.Header().Set("client-request-id", x.correlationID)
 	}
+}
+
+// writeRefusal answers with Entra's error object.
+func (e *Endpoint) writeRefusal(w http.ResponseWriter, x *exchange, refusal *oauth.Error) {
 	WriteError(w, refusal, ErrorContext{BaseURL: e.cfg.BaseURL, TraceID: x.traceID, CorrelationID: x.correlationID, Now: e.cfg.Clock()})
 }
 

@@ -1,0 +1,255 @@
+package token
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"cambio/internal/directory"
+	"cambio/internal/oauth"
+)
+
+func TestFormsThatAreRefused(t *testing.T) {
+	w := newWorld(t)
+	set := func(name, value string) func(url.Values) { return func(f url.Values) { f.Set(name, value) } }
+	for name, c := range map[string]struct {
+		door   Door
+		change func(url.Values)
+		want   oauth.Code
+		status int
+	}{
+		"no grant_type":            {V2, func(f url.Values) { f.Del("grant_type") }, oauth.MissingParameter, 400},
+		"password grant":           {V2, set("grant_type", "password"), oauth.UnsupportedGrant, 400},
+		"no client_id":             {V2, func(f url.Values) { f.Del("client_id") }, oauth.MissingParameter, 400},
+		"no scope":                 {V2, func(f url.Values) { f.Del("scope") }, oauth.MissingParameter, 400},
+		"no resource on v1":        {V1, func(f url.Values) { f.Del("scope") }, oauth.MissingParameter, 400},
+		"resource on v2":           {V2, set("resource", "api://orders"), oauth.ResourceOnV2, 400},
+		"neither credential":       {V2, func(f url.Values) { f.Del("client_assertion") }, oauth.NoClientCredential, 401},
+		"a secret":                 {V2, func(f url.Values) { f.Del("client_assertion"); f.Set("client_secret", "x") }, oauth.SecretNotAccepted, 401},
+		"a secret too":             {V2, set("client_secret", "x"), oauth.MalformedRequest, 400},
+		"no assertion type":        {V2, func(f url.Values) { f.Del("client_assertion_type") }, oauth.MissingParameter, 400},
+		"SAML assertion type":      {V2, set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"), oauth.MalformedAssertion, 400},
+		"repeated parameter":       {V2, func(f url.Values) { f.Add("scope", "api://other/.default") }, oauth.MalformedRequest, 400},
+		"repeated unknown":         {V2, func(f url.Values) { f["x"] = []string{"1", "2"} }, oauth.MalformedRequest, 400},
+		"scope without .default":   {V2, set("scope", "api://orders"), oauth.ScopeNotDefault, 400},
+		"two resources":            {V2, set("scope", "api://orders/.default api://x/.default"), oauth.SeveralResources, 400},
+		".default beside another":  {V2, set("scope", "api://orders/.default api://orders/read"), oauth.ScopeInvalid, 400},
+		"only OIDC scopes":         {V2, set("scope", "openid profile"), oauth.ScopeInvalid, 400},
+		"line break in scope":      {V2, set("scope", "a\r\nX: 1"), oauth.ScopeInvalid, 400},
+		"scope is not UTF-8":       {V2, set("scope", "\xff/.default"), oauth.ScopeInvalid, 400},
+		"client_id is not UTF-8":   {V2, set("client_id", "\xff"), oauth.MalformedRequest, 400},
+		"unknown client":           {V2, set("client_id", "11111111-1111-4111-8111-111111111111"), oauth.ClientNotFound, 400},
+		"client_id is no GUID":     {V2, set("client_id", "{"+clientID+"}"), oauth.ClientNotFound, 400},
+		"unknown resource":         {V2, set("scope", "api://nope/.default"), oauth.ResourceNotFound, 400},
+		"a slash more, a resource": {V2, set("scope", "api://orders//.default"), oauth.ResourceNotFound, 400},
+		"not a JWS":                {V2, set("client_assertion", "Bearer x"), oauth.MalformedAssertion, 400},
+	} {
+		form := w.form()
+		c.change(form)
+		recorder, answer := w.send(t, c.door, tenantID, form.Encode())
+		if code(answer) != c.want || recorder.Code != c.status {
+			t.Errorf("%s: AADSTS%d with status %d, want AADSTS%d with %d", name, code(answer), recorder.Code, c.want, c.status)
+		}
+		if recorder.Code == 400 && recorder.Header().Get("Retry-After") != "0" {
+			t.Errorf("%s: a 400 without Retry-After: 0 is cached for a minute by az", name)
+		}
+		if !utf8.Valid(recorder.Body.Bytes()) {
+			t.Errorf("%s: the answer is not UTF-8", name)
+		}
+	}
+	if len(w.decisions) != 25 {
+		t.Errorf("%d decisions recorded for 25 requests", len(w.decisions))
+	}
+}
+
+func TestFormsThatAreAccepted(t *testing.T) {
+	w := newWorld(t)
+	for name, change := range map[string]func(url.Values){
+		"MSAL Go's scopes":       func(f url.Values) { f.Set("scope", "api://orders/.default openid offline_access profile") },
+		"OIDC scopes first":      func(f url.Values) { f.Set("scope", "openid  profile api://orders/.default") },
+		"resource by appId":      func(f url.Values) { f.Set("scope", resourceID+"/.default") },
+		"resource ends in slash": func(f url.Values) { f.Set("scope", "https://orders//.default") },
+		"upper-case client id":   func(f url.Values) { f.Set("client_id", strings.ToUpper(clientID)) },
+		"telemetry in the form":  func(f url.Values) { f.Set("x-client-SKU", "msal.js.node"); f.Set("client_info", "1") },
+		"claims":                 func(f url.Values) { f.Set("claims", `{"access_token":{"xms_cc":{"values":["CP1"]}}}`) },
+	} {
+		form := w.form()
+		change(form)
+		if _, answer := w.send(t, V2, tenantID, form.Encode()); code(answer) != 0 {
+			t.Errorf("%s: %v", name, answer)
+		}
+	}
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode(), "Content-Type", "application/x-www-form-urlencoded; charset=UTF-8"); code(answer) != 0 {
+		t.Errorf("with a charset: %v", answer)
+	}
+}
+
+func TestBodiesThatAreRefused(t *testing.T) {
+	w := newWorld(t)
+	form := w.form().Encode()
+	for name, c := range map[string]struct {
+		body    string
+		headers []string
+	}{
+		"JSON":             {`{}`, []string{"Content-Type", "application/json"}},
+		"multipart":        {form, []string{"Content-Type", "multipart/form-data; boundary=x"}},
+		"no type":          {form, []string{"Content-Type", ""}},
+		"UTF-16":           {form, []string{"Content-Type", "application/x-www-form-urlencoded; charset=utf-16"}},
+		"compressed":       {form, []string{"Content-Encoding", "gzip"}},
+		"too large":        {form + "&pad=" + strings.Repeat("a", 200<<10), nil},
+		"too many":         {form + strings.Repeat("&a", 1) + manyParameters(), nil},
+		"semicolons":       {strings.ReplaceAll(form, "&", ";"), nil},
+		"bad escape":       {form + "&x=%zz", nil},
+		"basic and assert": {form, []string{"Authorization", "Basic Og=="}},
+	} {
+		recorder, answer := w.send(t, V2, tenantID, c.body, c.headers...)
+		if code(answer) != oauth.MalformedRequest || recorder.Code != 400 {
+			t.Errorf("%s: AADSTS%d with status %d", name, code(answer), recorder.Code)
+		}
+	}
+}
+
+func manyParameters() string {
+	var b strings.Builder
+	for i := range 100 {
+		b.WriteString("&p" + strings.Repeat("x", i) + "=1")
+	}
+	return b.String()
+}
+
+func TestTenantSegment(t *testing.T) {
+	w := newWorld(t)
+	for ref, want := range map[string]oauth.Code{
+		tenantID: 0, strings.ToUpper(tenantID): 0, "contoso.example": 0, "CONTOSO.example": 0, "adfs": 0,
+		"common": oauth.TenantNotSpecific, "Organizations": oauth.TenantNotSpecific,
+		"11111111-1111-4111-8111-111111111111": oauth.UnknownTenant, "other.example": oauth.UnknownTenant,
+		"contoso": oauth.MalformedTenant, "a b": oauth.MalformedTenant, "-x.example": oauth.MalformedTenant, strings.Repeat("a.", 200) + "b": oauth.MalformedTenant,
+	} {
+		tenant, refusal := w.ResolveTenant(context.Background(), ref)
+		if want == 0 {
+			if refusal != nil || tenant.ID != tenantID {
+				t.Errorf("%q: %v", ref, refusal)
+			}
+		} else if refusal == nil || refusal.Code != want {
+			t.Errorf("%q: %v, want AADSTS%d", ref, refusal, want)
+		}
+	}
+}
+
+func TestClientsThatMayNotSignIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*directory.ClientRecord)
+		want   oauth.Code
+		status int
+	}{
+		"disabled":             {func(r *directory.ClientRecord) { r.Disabled = true }, oauth.ClientDisabled, 400},
+		"principal disabled":   {func(r *directory.ClientRecord) { r.ServicePrincipal.AccountEnabled = false }, oauth.ClientDisabled, 400},
+		"no service principal": {func(r *directory.ClientRecord) { r.ServicePrincipal = nil }, oauth.NoServicePrincipal, 401},
+	} {
+		w := newWorld(t)
+		c.change(w.client)
+		recorder, answer := w.send(t, V2, tenantID, w.form().Encode())
+		if code(answer) != c.want || recorder.Code != c.status {
+			t.Errorf("%s: AADSTS%d with status %d", name, code(answer), recorder.Code)
+		}
+	}
+}
+
+func TestAssignment(t *testing.T) {
+	const disabled = "99999999-2222-4333-8444-555555555555"
+	for name, c := range map[string]struct {
+		grants   []string
+		required bool
+		want     oauth.Code
+		roles    int
+	}{
+		"role":                        {[]string{roleID}, true, 0, 1},
+		"no role, not required":       {nil, false, 0, 0},
+		"no role, required":           {nil, true, oauth.NotAssigned, 0},
+		"default role":                {[]string{directory.DefaultAppRoleID}, true, 0, 0},
+		"a role that is switched off": {[]string{disabled}, true, oauth.NotAssigned, 0},
+	} {
+		w := newWorld(t)
+		w.client.Grants[resourceSP] = c.grants
+		w.resource.AssignmentRequired = c.required
+		_, answer := w.send(t, V2, tenantID, w.form().Encode())
+		if code(answer) != c.want {
+			t.Errorf("%s: AADSTS%d, want AADSTS%d", name, code(answer), c.want)
+		} else if c.want == 0 {
+			roles, _ := payload(t, answer)["roles"].([]any)
+			if len(roles) != c.roles {
+				t.Errorf("%s: roles %v", name, roles)
+			}
+		}
+	}
+	w := newWorld(t)
+	w.resource.Enabled = false
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.ResourceDisabled {
+		t.Errorf("disabled resource: %v", answer)
+	}
+}
+
+// Before a refusal the database is asked, and what it holds decides.
+func TestRefusalIsConfirmed(t *testing.T) {
+	w := newWorld(t)
+	w.newer = w.client // what the database holds
+	w.client = newClient(directory.Credential{ID: "old", Issuer: issuer, Subject: "other", Audiences: []string{audience}})
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || w.confirmed != 1 {
+		t.Errorf("a credential that the database holds was refused: %v, %d confirmations", answer, w.confirmed)
+	}
+	w = newWorld(t)
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || w.confirmed != 0 {
+		t.Errorf("a permission needs no confirmation: %v, %d", answer, w.confirmed)
+	}
+}
+
+// A credential that is deleted while the issuer's keys are fetched does not
+// give a token: the answer would come after the delete returned.
+func TestRevocationDuringTheFetch(t *testing.T) {
+	w := newWorld(t)
+	w.duringProof = func() {
+		w.newer = newClient(directory.Credential{ID: "c2", Issuer: issuer, Subject: "other", Audiences: []string{audience}})
+		w.client.MarkStale()
+	}
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.SubjectMismatch {
+		t.Errorf("AADSTS%d for a credential that was deleted meanwhile", code(answer))
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	w := newWorld(f)
+	f.Add(w.form().Encode())
+	f.Add("grant_type=client_credentials&client_id=%zz")
+	f.Add("a=1&a=2;b=3")
+	f.Fuzz(func(t *testing.T, body string) {
+		var q request
+		if refusal := q.parseForm(body); refusal != nil {
+			return
+		}
+		if refusal := q.check(V2); refusal == nil && (q.clientID == "" || q.assertion == "" || q.resource == "") {
+			t.Fatalf("accepted without its parameters: %q", body)
+		}
+	})
+}
+
+func FuzzScope(f *testing.F) {
+	f.Add("api://orders/.default openid")
+	f.Add("/.default")
+	f.Fuzz(func(t *testing.T, scope string) {
+		if resource, refusal := defaultScope(scope); refusal == nil && (resource == "" || !strings.Contains(scope, resource+"/.default")) {
+			t.Fatalf("%q became %q", scope, resource)
+		}
+	})
+}
+
+func BenchmarkServeTenant(b *testing.B) {
+	w := newWorld(b)
+	form := w.form().Encode()
+	b.ReportAllocs()
+	for b.Loop() {
+		w.send(b, V2, tenantID, form)
+		w.decisions, w.outcomes = w.decisions[:0], w.outcomes[:0]
+	}
+}
