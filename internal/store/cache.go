@@ -13,14 +13,16 @@ import (
 // a tenant id, a domain …
 type cacheKey struct{ kind, tenantID, name string }
 
-// entry is one cached record. All but visited is immutable.
+// entry is one cached record. All but visited and old is immutable.
 type entry struct {
 	value   any           // *directory.TenantRecord, *ClientRecord or *ResourceRecord
 	names   []cacheKey    // everything it is found by
 	changed directory.Key // the change-feed key that makes it obsolete
 	seq     int64         // the change-feed sequence it includes
 	bytes   int           // what it counts against the bound
+	parent  string        // of a client's credentials
 	visited atomic.Bool   // looked up since the hand last passed
+	old     atomic.Bool   // obsolete; kept for what of it is still true
 	where   *list.Element // guarded by cache.mu
 }
 
@@ -65,10 +67,23 @@ func (c *cache) get(key cacheKey) *entry {
 	c.mu.RLock()
 	e := c.entries[key]
 	c.mu.RUnlock()
-	if e != nil && !e.visited.Load() {
+	if e == nil || e.old.Load() {
+		return nil
+	}
+	if !e.visited.Load() {
 		e.visited.Store(true)
 	}
 	return e
+}
+
+// previous returns the last known state of a record that is obsolete, or nil.
+func (c *cache) previous(key cacheKey) *entry {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if e := c.entries[key]; e != nil && e.old.Load() {
+		return e
+	}
+	return nil
 }
 
 // begin joins the load of a key that is under way, or makes the caller the
@@ -98,6 +113,8 @@ func (c *cache) finish(key cacheKey, l *loading, e *entry, err error) {
 		} else {
 			c.store(e)
 		}
+	} else if before := c.entries[key]; before != nil && before.old.Load() && err == ErrNotFound {
+		c.remove(before)
 	}
 	delete(c.loads, key)
 	if len(c.loads) == 0 {
@@ -183,11 +200,20 @@ func (c *cache) drop(key directory.Key, seq int64) {
 		c.dropped[key] = max(c.dropped[key], seq)
 	}
 	e := c.entries[cacheKey{key.Kind, key.TenantID, key.ID}]
-	if e != nil && e.seq < seq {
-		markStale(e.value)
-		c.remove(e)
+	if e == nil || e.seq >= seq {
+		return
 	}
+	markStale(e.value)
+	if record, ok := e.value.(*directory.ClientRecord); ok && len(record.Credentials) >= manyCredentials {
+		e.old.Store(true)
+		return
+	}
+	c.remove(e)
 }
+
+// manyCredentials is from how many credentials on an obsolete client record
+// is kept until it is loaded again, so that only the difference is read.
+const manyCredentials = 64
 
 // markStale tells those who hold a record that a later state was committed.
 func markStale(value any) {

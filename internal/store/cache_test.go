@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"testing"
 
 	"cambio/internal/directory"
@@ -54,8 +57,8 @@ func TestDropDuringLoad(t *testing.T) {
 	r := db.Records(RecordsConfig{})
 	key := cacheKey{directory.KeyClient, a.TenantID, a.AppID}
 	loaded, release := make(chan struct{}), make(chan struct{})
-	slow := func(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) {
-		e, err := loadClient(ctx, s, key)
+	slow := func(ctx context.Context, s *snapshot, key cacheKey, previous *entry) (*entry, error) {
+		e, err := loadClient(ctx, s, key, previous)
 		close(loaded)
 		<-release
 		return e, err
@@ -247,4 +250,80 @@ func TestLimiters(t *testing.T) {
 	if n := len(l.newer) + len(l.older); n > 2*limiterGeneration {
 		t.Errorf("%d limiters", n)
 	}
+}
+
+// A record with many credentials is brought up to date by what changed, and
+// is then the same as one that is loaded whole.
+func TestLoadDifference(t *testing.T) {
+	db, a, first := seeded(t, Config{})
+	r := db.Records(RecordsConfig{})
+	random := rand.New(rand.NewPCG(1, 2))
+	var names []string
+	next := 0
+	step := func(tx *Tx) error {
+		c := first
+		switch action := random.IntN(4); {
+		case action < 2 || len(names) < manyCredentials+10:
+			c.ID, c.Name, c.Subject = "", fmt.Sprint("n", next), fmt.Sprint("s", next)
+			next++
+			names = append(names, c.Name)
+			return tx.CreateCredential(&c)
+		case action == 2:
+			i := random.IntN(len(names))
+			name := names[i]
+			names = slices.Delete(names, i, i+1)
+			return tx.DeleteCredential(a.TenantID, a.ID, name)
+		default:
+			c, err := tx.Credential(context.Background(), a.TenantID, a.ID, names[random.IntN(len(names))])
+			if err != nil {
+				return err
+			}
+			c.Subject += "x"
+			return tx.UpdateCredential(&c)
+		}
+	}
+	for range 400 {
+		err := db.Write(t.Context(), Change{}, func(tx *Tx) error {
+			for range 1 + random.IntN(3) {
+				if err := step(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if random.IntN(3) == 0 {
+			continue // several changes between two loads
+		}
+		got, err := r.Client(t.Context(), a.TenantID, a.AppID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := db.Records(RecordsConfig{}).Client(t.Context(), a.TenantID, a.AppID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g, w := byID(got), byID(want); !reflect.DeepEqual(g, w) {
+			t.Fatalf("%d credentials, want %d", len(g), len(w))
+		}
+	}
+	if err := db.Write(t.Context(), Change{}, func(tx *Tx) error { return tx.DeleteApplication(a.TenantID, a.ID) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Client(t.Context(), a.TenantID, a.AppID); err != ErrNotFound {
+		t.Error(err)
+	}
+	if len(r.cache.entries) != 0 || r.cache.bytes != 0 {
+		t.Error("the record of a deleted client is kept")
+	}
+}
+
+func byID(r *directory.ClientRecord) map[string]directory.Credential {
+	out := make(map[string]directory.Credential, len(r.Credentials))
+	for _, c := range r.Credentials {
+		out[c.ID] = c
+	}
+	return out
 }

@@ -11,7 +11,7 @@ import (
 // tenantRecordBytes estimates a tenant's record without its names.
 const tenantRecordBytes = 512
 
-func loadTenant(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) {
+func loadTenant(ctx context.Context, s *snapshot, key cacheKey, _ *entry) (*entry, error) {
 	t, err := s.Tenant(ctx, key.name)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func loadTenant(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) 
 	return e, nil
 }
 
-func loadClient(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) {
+func loadClient(ctx context.Context, s *snapshot, key cacheKey, previous *entry) (*entry, error) {
 	record := &directory.ClientRecord{TenantID: key.tenantID, ClientID: key.name, Seq: s.seq}
 	parent := ""
 	application, err := s.Application(ctx, key.tenantID, Ref{AppID: key.name})
@@ -58,7 +58,12 @@ func loadClient(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) 
 	if parent == "" {
 		return nil, ErrNotFound
 	}
-	if record.Credentials, err = s.compiledCredentials(ctx, key.tenantID, parent); err != nil {
+	var known []directory.Credential
+	since := int64(-1)
+	if previous != nil && previous.parent == parent {
+		known, since = previous.value.(*directory.ClientRecord).Credentials, previous.seq
+	}
+	if record.Credentials, err = s.compiledCredentials(ctx, key.tenantID, parent, known, since); err != nil {
 		return nil, err
 	}
 	if record.ServicePrincipal != nil {
@@ -73,19 +78,54 @@ func loadClient(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) 
 		changed: directory.Key{Kind: directory.KeyClient, TenantID: key.tenantID, ID: key.name},
 		seq:     s.seq,
 		bytes:   record.Bytes(),
+		parent:  parent,
 	}, nil
 }
 
-func (r reads) compiledCredentials(ctx context.Context, tenantID, parentID string) ([]directory.Credential, error) {
-	rows, err := r.q.QueryContext(ctx, "SELECT id, name, issuer, subject, audiences FROM credentials"+
-		" WHERE tenant_id = ? AND parent_id = ? ORDER BY created_at, id", tenantID, parentID)
-	return all(rows, err, func(s scanner) (c directory.Credential, err error) {
+// compiledCredentials returns the credentials of a parent. known are those of
+// the change-feed sequence since; what did not change after it is not read
+// again. Nothing is known of the sequence -1.
+func (r reads) compiledCredentials(ctx context.Context, tenantID, parentID string, known []directory.Credential, since int64) ([]directory.Credential, error) {
+	query := "SELECT id, name, issuer, subject, audiences FROM credentials WHERE tenant_id = ? AND parent_id = ? AND changed > ?"
+	if since < 0 {
+		query += " ORDER BY created_at, id"
+	}
+	rows, err := r.q.QueryContext(ctx, query, tenantID, parentID, since)
+	changed, err := all(rows, err, func(s scanner) (c directory.Credential, err error) {
 		var audiences string
 		if err := s.Scan(&c.ID, &c.Name, &c.Issuer, &c.Subject, &audiences); err != nil {
 			return c, err
 		}
 		return c, decode(audiences, &c.Audiences)
 	})
+	if err != nil || len(known) == 0 {
+		return changed, err
+	}
+	rows, err = r.q.QueryContext(ctx, "SELECT id FROM retired_ids WHERE parent_id = ? AND parent_id <> '' AND changed > ?", parentID, since)
+	gone, err := all(rows, err, func(s scanner) (id string, err error) { return id, s.Scan(&id) })
+	if err != nil {
+		return nil, err
+	}
+	return merge(known, changed, gone), nil
+}
+
+// merge returns known without what is gone or changed, and then what changed.
+// The record that known belongs to may still be in use: it is copied.
+func merge(known, changed []directory.Credential, gone []string) []directory.Credential {
+	replaced := make(map[string]bool, len(changed)+len(gone))
+	for _, id := range gone {
+		replaced[id] = true
+	}
+	for i := range changed {
+		replaced[changed[i].ID] = true
+	}
+	out := make([]directory.Credential, 0, len(known)+len(changed))
+	for i := range known {
+		if !replaced[known[i].ID] {
+			out = append(out, known[i])
+		}
+	}
+	return append(out, changed...)
 }
 
 func (r reads) grants(ctx context.Context, tenantID, principalID string) (map[string][]string, error) {
@@ -100,7 +140,7 @@ func (r reads) grants(ctx context.Context, tenantID, principalID string) (map[st
 	return out, err
 }
 
-func loadResource(ctx context.Context, s *snapshot, key cacheKey) (*entry, error) {
+func loadResource(ctx context.Context, s *snapshot, key cacheKey, _ *entry) (*entry, error) {
 	ref := Ref{IdentifierURI: key.name}
 	if isGUID(key.name) {
 		ref = Ref{AppID: key.name}

@@ -11,6 +11,10 @@ import (
 // has at most in a strict tenant, as in Entra.
 const StrictCredentialLimit = 20
 
+// nextSeq is the least sequence that the change-feed rows of this write can
+// have: rows with it are news to whoever has seen the feed before the write.
+const nextSeq = "(SELECT coalesce(max(seq), 0) + 1 FROM change_feed)"
+
 const credentialColumns = "id, tenant_id, parent_id, name, issuer, subject, audiences, description, created_at"
 
 func scanCredential(s scanner) (directory.FederatedIdentityCredential, error) {
@@ -78,7 +82,7 @@ func (tx *Tx) CreateCredential(c *directory.FederatedIdentityCredential) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec("INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err = tx.exec("INSERT INTO credentials ("+credentialColumns+", changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "+nextSeq+")",
 		c.ID, c.TenantID, c.ParentID, c.Name, c.Issuer, c.Subject, audiences, c.Description, toMicros(c.CreatedAt))
 	tx.touch(directory.KeyClient, c.TenantID, clientID)
 	return err
@@ -98,7 +102,7 @@ func (tx *Tx) UpdateCredential(c *directory.FederatedIdentityCredential) error {
 	if err != nil {
 		return err
 	}
-	n, err := tx.exec("UPDATE credentials SET name = ?, issuer = ?, subject = ?, audiences = ?, description = ?"+
+	n, err := tx.exec("UPDATE credentials SET name = ?, issuer = ?, subject = ?, audiences = ?, description = ?, changed = "+nextSeq+
 		" WHERE tenant_id = ? AND parent_id = ? AND id = ?",
 		c.Name, c.Issuer, c.Subject, audiences, c.Description, c.TenantID, c.ParentID, c.ID)
 	if err == nil && n == 0 {
@@ -122,7 +126,8 @@ func (tx *Tx) DeleteCredential(tenantID, parentID, idOrName string) error {
 		return err
 	}
 	tx.touch(directory.KeyClient, tenantID, clientID)
-	return tx.retire(c.ID)
+	_, err = tx.exec("INSERT INTO retired_ids (id, at, parent_id, changed) VALUES (?, ?, ?, "+nextSeq+")", c.ID, tx.now.UnixMicro(), parentID)
+	return err
 }
 
 func (tx *Tx) deleteCredentialsOf(tenantID, parentID string) error {

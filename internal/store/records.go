@@ -138,7 +138,8 @@ func (r *Records) newest(ctx context.Context, key directory.Key) (int64, error) 
 }
 
 // loader compiles the record of a key; ErrNotFound when there is none.
-type loader func(ctx context.Context, s *snapshot, key cacheKey) (*entry, error)
+// previous is an earlier state of the record or nil.
+type loader func(ctx context.Context, s *snapshot, key cacheKey, previous *entry) (*entry, error)
 
 // load reads a record, sharing the work with callers who want the same one.
 func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, error) {
@@ -147,8 +148,7 @@ func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, er
 	}
 	l, generation, first := r.cache.begin(key)
 	if first {
-		e, err := r.lead(ctx, key, l, fn)
-		return e, err
+		return r.lead(ctx, key, l, fn)
 	}
 	select {
 	case <-l.done:
@@ -178,7 +178,7 @@ func (r *Records) read(ctx context.Context, key cacheKey, fn loader) (*entry, er
 		return nil, readError(ctx, err)
 	}
 	defer s.close()
-	e, err := fn(ctx, s, key)
+	e, err := fn(ctx, s, key, r.cache.previous(key))
 	if IsNotFound(err) {
 		r.misses.allow(key.tenantID, key.name)
 		return nil, ErrNotFound

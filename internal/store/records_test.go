@@ -185,9 +185,11 @@ func TestManyCredentials(t *testing.T) {
 		t.Errorf("the creation made %d queries of records", reads)
 	}
 	t.Logf("creating one more took %v", time.Since(start))
+	start = time.Now()
 	if ok, err := w.works(ctx, "one more"); !ok || err != nil {
 		t.Errorf("the new one does not work: %v", err)
 	}
+	t.Logf("loading the difference took %v", time.Since(start))
 }
 
 func TestLookupsForRefusalsAreLimited(t *testing.T) {

@@ -99,7 +99,8 @@ CREATE TABLE managed_identities (
 ) WITHOUT ROWID;
 
 -- parent_id is an application's object id or the principal id of a managed
--- identity.
+-- identity. changed is greater than every change-feed sequence before the
+-- write, and not greater than that of the write itself.
 CREATE TABLE credentials (
   id          TEXT PRIMARY KEY,
   tenant_id   TEXT NOT NULL REFERENCES tenants (id),
@@ -110,11 +111,13 @@ CREATE TABLE credentials (
   audiences   TEXT NOT NULL,
   description TEXT NOT NULL,
   created_at  INTEGER NOT NULL,
+  changed     INTEGER NOT NULL,
   UNIQUE (parent_id, name),
   UNIQUE (parent_id, issuer, subject)
 ) WITHOUT ROWID;
 
 CREATE INDEX credentials_parent ON credentials (parent_id, id);
+CREATE INDEX credentials_changed ON credentials (parent_id, changed);
 
 CREATE TABLE assignments (
   id           TEXT PRIMARY KEY,
@@ -129,11 +132,16 @@ CREATE TABLE assignments (
 CREATE INDEX assignments_principal ON assignments (principal_id, id);
 CREATE INDEX assignments_resource ON assignments (resource_id, id);
 
--- Identifiers of deleted objects: they are never given out again.
+-- Identifiers of deleted objects: they are never given out again. parent_id
+-- and changed are those of a credential that was deleted by itself.
 CREATE TABLE retired_ids (
-  id TEXT PRIMARY KEY,
-  at INTEGER NOT NULL
+  id        TEXT PRIMARY KEY,
+  at        INTEGER NOT NULL,
+  parent_id TEXT NOT NULL DEFAULT '',
+  changed   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+
+CREATE INDEX retired_ids_parent ON retired_ids (parent_id, changed) WHERE parent_id <> '';
 
 CREATE TABLE signing_keys (
   key_id     TEXT PRIMARY KEY,
