@@ -8,10 +8,9 @@ import (
 
 // Routes is the route table: the same rows under /v1.0 and /beta.
 //
-// Rows of single applications and service principals that a caller with
-// Application.ReadWrite.OwnedBy may read name the permission Authenticated:
-// either that permission or Application.Read.All is enough, which one row
-// cannot say, so the handler decides before it looks anything up.
+// A caller with Application.ReadWrite.OwnedBy may read and write its own
+// application and service principal; which one that is, the handler decides
+// before it looks anything up.
 func Routes(a *API) []management.Route {
 	var rows []management.Route
 	for _, version := range []string{"v1.0", "beta"} {
@@ -38,16 +37,16 @@ func (s *surface) applications() []management.Route {
 	for _, app := range []string{"/applications/{application}", "/applications({applicationKey})"} {
 		fics := app + "/federatedIdentityCredentials"
 		rows = append(rows,
-			s.read(app, management.Authenticated, (*request).getApplication),
+			s.read(app, management.ApplicationReadOwned, (*request).getApplication),
 			s.change("PATCH", app, owned, actionUpdateApplication, (*request).updateApplication),
 			s.change("DELETE", app, owned, actionDeleteApplication, (*request).deleteApplication),
-			s.read(fics, management.Authenticated, (*request).listCredentials),
-			s.read(fics+"/$count", management.Authenticated, (*request).countCredentials),
+			s.read(fics, management.ApplicationReadOwned, (*request).listCredentials),
+			s.read(fics+"/$count", management.ApplicationReadOwned, (*request).countCredentials),
 			s.change("POST", fics, owned, actionCreateCredential, (*request).createCredential),
 		)
 		for _, fic := range []string{fics + "/{credential}", fics + "({credentialKey})"} {
 			rows = append(rows,
-				s.read(fic, management.Authenticated, (*request).getCredential),
+				s.read(fic, management.ApplicationReadOwned, (*request).getCredential),
 				s.change("PATCH", fic, owned, actionUpdateCredential, (*request).updateCredential),
 				s.change("DELETE", fic, owned, actionDeleteCredential, (*request).deleteCredential),
 			)
@@ -64,7 +63,7 @@ func (s *surface) servicePrincipals() []management.Route {
 	}
 	for _, sp := range []string{"/servicePrincipals/{servicePrincipal}", "/servicePrincipals({servicePrincipalKey})"} {
 		rows = append(rows,
-			s.read(sp, management.Authenticated, (*request).getServicePrincipal),
+			s.read(sp, management.ApplicationReadOwned, (*request).getServicePrincipal),
 			s.change("PATCH", sp, owned, actionUpdateServicePrincipal, (*request).updateServicePrincipal),
 			s.change("DELETE", sp, owned, actionDeleteServicePrincipal, (*request).deleteServicePrincipal),
 		)

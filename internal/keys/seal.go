@@ -3,7 +3,9 @@ package keys
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -20,7 +22,10 @@ const EncryptionKeyEnv = "CAMBIO_KEY_ENCRYPTION_KEY"
 const encryptionKeySize = 32 // bytes: AES-256
 
 // EncryptionKey seals and unseals private keys (AES-256-GCM, random nonce).
-type EncryptionKey struct{ aead cipher.AEAD }
+type EncryptionKey struct {
+	aead cipher.AEAD
+	raw  []byte
+}
 
 // ParseEncryptionKey reads 32 bytes in base64, as in the file and in the
 // environment variable. Surrounding white space is ignored.
@@ -34,7 +39,7 @@ func ParseEncryptionKey(text string) (*EncryptionKey, error) {
 		return nil, err
 	}
 	aead, err := cipher.NewGCM(block)
-	return &EncryptionKey{aead}, err
+	return &EncryptionKey{aead, raw}, err
 }
 
 // LoadEncryptionKey reads the key-encryption key from a file, or from the
@@ -85,6 +90,12 @@ func CreateEncryptionKeyFile(path string) (created bool, err error) {
 		err = f.Sync()
 	}
 	return true, errors.Join(err, f.Close())
+}
+
+// Derive makes a 32-byte key for another purpose (HKDF-SHA-256), so that
+// processes which share the key-encryption key share it too.
+func (k *EncryptionKey) Derive(purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, k.raw, nil, "cambio "+purpose, encryptionKeySize)
 }
 
 // seal encrypts a private key for storage under a label, which binds it to

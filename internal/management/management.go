@@ -26,15 +26,20 @@ const (
 	OrganizationReadWriteAll    Permission = "Organization.ReadWrite.All"
 	AuditLogReadAll             Permission = "AuditLog.Read.All"
 	Authenticated               Permission = "authenticated" // any caller with a valid management token
+
+	// ApplicationReadOwned is no app role: Application.Read.All implies it for
+	// every object, Application.ReadWrite.OwnedBy for the caller's own, which
+	// the handler decides.
+	ApplicationReadOwned Permission = "Application.Read.All or Application.ReadWrite.OwnedBy"
 )
 
 // implied lists what else a permission allows.
 func implied(p Permission) []Permission {
 	switch p {
+	case ApplicationReadAll, ApplicationReadWriteOwnedBy:
+		return []Permission{ApplicationReadOwned}
 	case ApplicationReadWriteAll:
-		return []Permission{ApplicationReadAll, ApplicationReadWriteOwnedBy}
-	case ApplicationReadWriteOwnedBy:
-		return nil
+		return []Permission{ApplicationReadAll, ApplicationReadWriteOwnedBy, ApplicationReadOwned}
 	case ManagedIdentityReadWriteAll:
 		return []Permission{ManagedIdentityReadAll}
 	}

@@ -74,10 +74,20 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 // fail answers in the error shape of the API that the route belongs to.
 func fail(w http.ResponseWriter, a api, status int, code, message string, call *management.Call) {
 	if a == armAPI {
+		if as, ok := armCodes[code]; ok {
+			code = as
+		}
 		arm.WriteError(w, status, code, message, call)
 		return
 	}
 	graph.WriteError(w, status, code, message, call)
+}
+
+// armCodes are Azure Resource Manager's words for what Graph calls otherwise.
+var armCodes = map[string]string{
+	"InvalidAuthenticationToken":  "AuthenticationFailed",
+	"Authorization_RequestDenied": "AuthorizationFailed",
+	"Request_BadRequest":          "MethodNotAllowed",
 }
 
 // apiOf guesses the API of a path that has no route, for the error's shape.

@@ -85,9 +85,13 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.directory = &tokenDirectory{db: opt.DB, records: opt.DB.Records(opt.Records), managementURIs: s.managementURIs}
 	s.endpoint = token.New(token.Config{BaseURL: opt.BaseURL, Directory: s.directory, Verifier: s.verifier(),
 		Signer: ring, Recorder: opt.DB, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange})
+	pageKey, err := opt.KEK.Derive("page tokens")
+	if err != nil {
+		return nil, err
+	}
 	s.graph = graph.New(graph.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer,
-		ManagementAppID: s.directory.managementAppID, Logger: opt.Log, Clock: opt.Clock})
-	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, Logger: opt.Log})
+		ManagementAppID: s.directory.managementAppID, PageKey: pageKey, Logger: opt.Log, Clock: opt.Clock})
+	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, PageKey: pageKey, Logger: opt.Log})
 	s.router = newRouter(s.routes())
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
