@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cambio/internal/audit"
+	"cambio/internal/directory"
 )
 
 func cpuTime() time.Duration {
@@ -62,9 +63,6 @@ func benchmarkDecisions(b *testing.B, cfg Config, work time.Duration, callers in
 		if err := db.RecordDecision(b.Context(), d); err != nil {
 			b.Fatal(err)
 		}
-		if callers > 0 && db.Stats().Commits > 600 {
-			break
-		}
 	}
 	start := db.Stats()
 	before = cpuTime()
@@ -106,4 +104,36 @@ func spin(d time.Duration) uint64 {
 		x ^= x << 17
 	}
 	return x
+}
+
+// BenchmarkMatch shows that finding a credential costs the same among ten as
+// among ten thousand.
+func BenchmarkMatch(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		b.Run(fmt.Sprintf("credentials=%d", n), func(b *testing.B) {
+			record := &directory.ClientRecord{}
+			for i := range n {
+				record.Credentials = append(record.Credentials, directory.Credential{Issuer: "https://issuer.example", Subject: fmt.Sprint("subject-", i)})
+			}
+			record.Compile()
+			subject := fmt.Sprint("subject-", n-1)
+			for b.Loop() {
+				if len(record.Match("https://issuer.example", subject)) != 1 {
+					b.Fatal("no match")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkClient measures a warm look-up.
+func BenchmarkClient(b *testing.B) {
+	db, a, _ := seeded(b, Config{})
+	r := db.Records(RecordsConfig{})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Client(b.Context(), a.TenantID, a.AppID); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

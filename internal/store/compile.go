@@ -142,7 +142,7 @@ func (r reads) grants(ctx context.Context, tenantID, principalID string) (map[st
 
 func loadResource(ctx context.Context, s *snapshot, key cacheKey, _ *entry) (*entry, error) {
 	ref := Ref{IdentifierURI: key.name}
-	if isGUID(key.name) {
+	if directory.IsGUID(key.name) {
 		ref = Ref{AppID: key.name}
 	}
 	a, err := s.Application(ctx, key.tenantID, ref)

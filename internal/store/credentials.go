@@ -7,10 +7,6 @@ import (
 	"cambio/internal/directory"
 )
 
-// StrictCredentialLimit is how many federated identity credentials one parent
-// has at most in a strict tenant, as in Entra.
-const StrictCredentialLimit = 20
-
 // nextSeq is the least sequence that the change-feed rows of this write can
 // have: rows with it are news to whoever has seen the feed before the write.
 const nextSeq = "(SELECT coalesce(max(seq), 0) + 1 FROM change_feed)"
@@ -62,7 +58,7 @@ func (r reads) CredentialCount(ctx context.Context, tenantID, parentID string) (
 
 // CreateCredential adds a credential to an application or managed identity.
 // Name, and issuer and subject together, must be free within the parent; a
-// strict tenant's parent has at most StrictCredentialLimit.
+// strict tenant's parent has at most directory.MaxStrictCredentials.
 func (tx *Tx) CreateCredential(c *directory.FederatedIdentityCredential) error {
 	clientID, err := tx.parentClient(c.TenantID, c.ParentID)
 	if err != nil {
@@ -187,7 +183,7 @@ func (tx *Tx) checkLimit(c *directory.FederatedIdentityCredential) error {
 		return nil
 	}
 	n, err := tx.CredentialCount(ctx, c.TenantID, c.ParentID)
-	if err == nil && n >= StrictCredentialLimit {
+	if err == nil && n >= directory.MaxStrictCredentials {
 		err = directory.Errorf(directory.LimitReached, "", "There are %d federated identity credentials already, the most that one object of this tenant may have.", n)
 	}
 	return err

@@ -92,7 +92,7 @@ func (r *Records) Client(ctx context.Context, tenantID, clientID string) (*direc
 // tenant. Errors are those of Tenant. A hit does not allocate.
 func (r *Records) Resource(ctx context.Context, tenantID, identifier string) (*directory.ResourceRecord, error) {
 	key := cacheKey{directory.KeyResource, tenantID, identifier}
-	if isGUID(identifier) {
+	if directory.IsGUID(identifier) {
 		key.name = strings.ToLower(identifier)
 	}
 	if e := r.cache.get(key); e != nil {
@@ -219,24 +219,3 @@ func (db *DB) snapshot(ctx context.Context) (*snapshot, error) {
 }
 
 func (s *snapshot) close() { _ = s.tx.Rollback() } // there is nothing to lose
-
-// isGUID reports whether s has the form of a GUID.
-func isGUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch i {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		default:
-			if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
-				return false
-			}
-		}
-	}
-	return true
-}

@@ -30,7 +30,8 @@ type Config struct {
 	// Linger is how long a commit waits at most for company while callers are
 	// many; see the writer. Default 2 ms, negative for none.
 	Linger time.Duration
-	// Readers is the number of connections for reading. Default 8.
+	// Readers is the number of connections for reading; each has up to 2 MB of
+	// page cache. Default 4.
 	Readers int
 	// PollInterval is how often writes of other processes are looked for.
 	// Default 100 ms.
@@ -52,7 +53,7 @@ func (c Config) withDefaults() Config {
 		c.Linger = 2 * time.Millisecond
 	}
 	if c.Readers <= 0 {
-		c.Readers = 8
+		c.Readers = 4
 	}
 	if c.PollInterval <= 0 {
 		c.PollInterval = 100 * time.Millisecond
@@ -198,7 +199,8 @@ func advise(err error) error {
 func openPool(path string, size int, readOnly bool) (*sql.DB, error) {
 	name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-8000)"
+		"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-2000)" +
+		"&_pragma=journal_size_limit(67108864)" // after a very large write
 	if readOnly {
 		name += "&_pragma=query_only(1)"
 	} else {

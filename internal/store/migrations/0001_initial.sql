@@ -100,9 +100,10 @@ CREATE TABLE managed_identities (
 
 -- parent_id is an application's object id or the principal id of a managed
 -- identity. changed is greater than every change-feed sequence before the
--- write, and not greater than that of the write itself.
+-- write, and not greater than that of the write itself. The rows of a parent
+-- lie together, since they are read together.
 CREATE TABLE credentials (
-  id          TEXT PRIMARY KEY,
+  id          TEXT NOT NULL UNIQUE,
   tenant_id   TEXT NOT NULL REFERENCES tenants (id),
   parent_id   TEXT NOT NULL,
   name        TEXT NOT NULL,
@@ -112,24 +113,25 @@ CREATE TABLE credentials (
   description TEXT NOT NULL,
   created_at  INTEGER NOT NULL,
   changed     INTEGER NOT NULL,
+  PRIMARY KEY (parent_id, id),
   UNIQUE (parent_id, name),
   UNIQUE (parent_id, issuer, subject)
 ) WITHOUT ROWID;
 
-CREATE INDEX credentials_parent ON credentials (parent_id, id);
 CREATE INDEX credentials_changed ON credentials (parent_id, changed);
 
+-- Likewise the rows of a principal.
 CREATE TABLE assignments (
-  id           TEXT PRIMARY KEY,
+  id           TEXT NOT NULL UNIQUE,
   tenant_id    TEXT NOT NULL REFERENCES tenants (id),
   app_role_id  TEXT NOT NULL,
   principal_id TEXT NOT NULL REFERENCES service_principals (id),
   resource_id  TEXT NOT NULL REFERENCES service_principals (id),
   created_at   INTEGER NOT NULL,
+  PRIMARY KEY (principal_id, id),
   UNIQUE (principal_id, resource_id, app_role_id)
 ) WITHOUT ROWID;
 
-CREATE INDEX assignments_principal ON assignments (principal_id, id);
 CREATE INDEX assignments_resource ON assignments (resource_id, id);
 
 -- Identifiers of deleted objects: they are never given out again. parent_id

@@ -72,14 +72,14 @@ func testCredentialTrust(_ *testing.T, f *fixture) {
 
 func testCredentialLimit(_ *testing.T, f *fixture) {
 	a, _ := f.registered("client")
-	for n := range store.StrictCredentialLimit + 1 {
+	for n := range directory.MaxStrictCredentials + 1 {
 		f.createCredential(f.credential(a.ID, n)) // relaxed tenants have no limit
 	}
 	strict := f.tenant
 	strict.Compat = directory.Strict
 	f.write(func(tx *store.Tx) error { return tx.UpdateTenant(&strict) })
 	b, _ := f.registered("other")
-	for n := range store.StrictCredentialLimit {
+	for n := range directory.MaxStrictCredentials {
 		f.createCredential(f.credential(b.ID, n))
 	}
 	extra := f.credential(b.ID, 99)
@@ -160,6 +160,14 @@ func testManagedIdentities(t *testing.T, f *fixture) {
 	_, err = f.db.ServicePrincipal(t.Context(), f.tenant.ID, store.Ref{ID: m.PrincipalID})
 	f.isError(err, directory.NotFound)
 	f.refused(directory.NotFound, func(tx *store.Tx) error { return tx.DeleteManagedIdentity(f.tenant.ID, "sub", "group", "identity") })
+	again := directory.ManagedIdentity{TenantID: f.tenant.ID, SubscriptionID: "sub", ResourceGroup: "group", Name: "identity"}
+	if !put(&again) || again.PrincipalID == m.PrincipalID || again.ClientID == m.ClientID {
+		t.Errorf("identifiers were used again: %+v", again)
+	}
+	f.write(func(tx *store.Tx) error { return tx.DeleteResourceGroup(f.tenant.ID, "SUB", "GROUP") })
+	_, err = f.db.ServicePrincipal(t.Context(), f.tenant.ID, store.Ref{ID: again.PrincipalID})
+	f.isError(err, directory.NotFound)
+	f.refused(directory.NotFound, func(tx *store.Tx) error { return tx.DeleteResourceGroup(f.tenant.ID, "sub", "group") }, "group")
 }
 
 func testSigningKeys(t *testing.T, f *fixture) {
