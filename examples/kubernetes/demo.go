@@ -43,8 +43,11 @@ type demo struct {
 	outsider  struct{ cluster, orders string }
 }
 
-// demonstrate runs every step and prints it to out.
+// demonstrate runs every step and prints it to out. It takes seconds; after
+// five minutes it gives up.
 func demonstrate(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
 	dir, err := os.MkdirTemp("", "cambio-kubernetes")
 	if err != nil {
 		return err

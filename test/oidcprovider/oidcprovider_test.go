@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cambio/conformance/devserver"
 	"cambio/test/httpclient"
@@ -78,6 +79,7 @@ func (p *provider) start(t *testing.T, typ string) (stop func()) {
 		cmd.Wait() // it was killed
 	}
 	t.Cleanup(stop)
+	defer time.AfterFunc(30*time.Second, cancel).Stop()
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		if lines.Text() == "ready" {
@@ -86,7 +88,7 @@ func (p *provider) start(t *testing.T, typ string) (stop func()) {
 			return stop
 		}
 	}
-	t.Fatal("oidc-provider ended before it was ready")
+	t.Fatal("oidc-provider ended, or was ended after 30 s, before it was ready")
 	return nil
 }
 

@@ -44,15 +44,14 @@ debian_packages() {
     return
   fi
   say "Debian packages: installing ${wanted[*]}"
-  apt-get -o DPkg::Lock::Timeout=300 update -q >/dev/null &&
-    with_progress "apt-get" apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends "${wanted[@]}" >/dev/null ||
-    lack "Debian packages ${wanted[*]}"
+  apt() { apt-get -o DPkg::Lock::Timeout=300 -q "$@" >/dev/null; }
+  apt update && with_progress "apt-get" apt install -y --no-install-recommends "${wanted[@]}" || lack "Debian packages ${wanted[*]}"
 }
 
 npm_packages() {
   local folder=$here/../clients/node
   command -v npm >/dev/null || { lack "npm"; return; }
-  # npm keeps its own copy of the lock file beside what it installed.
+  # The stamp is made after a complete installation.
   if [ "$folder/node_modules/.cambio-lock" -nt "$folder/package-lock.json" ]; then
     say "npm packages: all there"
     return

@@ -5,7 +5,7 @@
 //   ISSUER=https://127.0.0.1:PORT CERTIFICATE=tls.crt KEY=tls.key [TYP=JWT] node oidc-provider.mjs
 //
 // TYP replaces the typ of the token's header, which is at+jwt (RFC 9068) otherwise.
-import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { Provider } from "oidc-provider";
@@ -13,13 +13,22 @@ import { Provider } from "oidc-provider";
 const { ISSUER, CERTIFICATE, KEY, TYP } = process.env;
 const algorithms = { RS256: ["rsa", { modulusLength: 2048 }], ES256: ["ec", { namedCurve: "P-256" }], EdDSA: ["ed25519", {}] };
 
+// By way of PEM, so that the key that is exported is not the one that its generator still holds: when that generator is
+// collected during the export, Node 20 waits for itself.
+function privateJWK(type, options) {
+  const { privateKey } = generateKeyPairSync(type, {
+    ...options, publicKeyEncoding: { type: "spki", format: "pem" }, privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  });
+  return createPrivateKey(privateKey).export({ format: "jwk" });
+}
+
 const provider = new Provider(ISSUER, {
   clients: Object.keys(algorithms).map((alg) => ({
     client_id: alg, client_secret: "secret", grant_types: ["client_credentials"], redirect_uris: [], response_types: [],
   })),
   jwks: {
     keys: Object.entries(algorithms).map(([alg, [type, options]]) => ({
-      ...generateKeyPairSync(type, options).privateKey.export({ format: "jwk" }), use: "sig", alg, kid: randomUUID(),
+      ...privateJWK(type, options), use: "sig", alg, kid: randomUUID(),
     })),
   },
   features: {

@@ -1,0 +1,6 @@
+// Package crash kills the server under load, again and again, and looks for
+// acknowledged writes and for records of answered exchanges that are gone.
+//
+// It runs the real binary; after each kill it opens the database that is left
+// behind with the server's own store.
+package crash
