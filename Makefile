@@ -1,0 +1,74 @@
+# Two commands do everything: `go run ./cmd/cambio dev` starts a server,
+# `make test` installs what the tests need and runs them all.
+
+GO ?= go
+
+# Where the tests' real parts are kept between runs.
+export CAMBIO_REALPARTS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cambio-realparts
+
+# How long each fuzz target runs in `make test`.
+FUZZTIME ?= 3s
+
+# How many times `make crash` kills the server.
+CYCLES ?= 200
+
+.PHONY: help
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: build
+build: ## Build bin/cambio
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/cambio ./cmd/cambio
+
+.PHONY: test
+test: vet parts unit wire real fuzz ## Install what the tests need and run them all
+	@echo "make test: all passed"
+
+.PHONY: vet
+vet: ## Check formatting and run go vet in every module
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	cd conformance/hostile && $(GO) vet ./...
+	cd test/clients/go && $(GO) vet ./...
+
+.PHONY: parts
+parts: ## Install the tests' real parts: Debian and npm packages, a Kubernetes API server (minutes, once)
+	test/realparts/install.sh
+
+.PHONY: unit
+unit: ## Run the tests that need nothing but Go
+	$(GO) test . ./bench/... ./cambiotest/... ./cmd/... ./internal/... ./resourceserver/...
+
+# One package at a time: these start servers, and some measure time.
+.PHONY: wire
+wire: ## Run the wire scripts and the hostile driver against the server
+	$(GO) test -p 1 -v -run 'TestHostile|TestScripts$$' ./conformance/hostiletest | grep -v '^=== '
+	$(GO) test -p 1 ./conformance/...
+
+.PHONY: real
+real: ## Run the real clients, Kubernetes, the second provider and the crash cycles
+	$(GO) test -p 1 -timeout 20m ./test/... ./examples/...
+
+.PHONY: race
+race: ## Run the tests of everything concurrent under the race detector
+	$(GO) test -race ./internal/development ./internal/keys ./internal/oidc ./internal/store ./internal/token ./internal/server
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	FUZZTIME=$(FUZZTIME) test/fuzz.sh
+
+.PHONY: crash
+crash: ## Kill the server under load CYCLES times and look for lost writes
+	CAMBIO_CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 60m -v -run Crash ./internal/store ./test/crash
+
+.PHONY: bench
+bench: ## Measure the exchange against the cryptographic floor (QUICK=1: within 5 minutes)
+	$(GO) run ./bench
+
+.PHONY: demo
+demo: parts ## Show a Kubernetes workload exchanging its token, step by step
+	$(GO) run ./examples/kubernetes
+
+.PHONY: generate
+generate: ## Write the generated pages of docs/
+	$(GO) test -count=1 -run TestGeneratedPages . -update
