@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"strings"
+	"time"
 
 	"cambio/internal/directory"
 )
@@ -143,6 +144,9 @@ type loader func(ctx context.Context, s *snapshot, key cacheKey, previous *entry
 
 // load reads a record, sharing the work with callers who want the same one.
 func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if !r.misses.available(key.tenantID, key.name) {
 		return nil, ErrThrottled
 	}
@@ -164,8 +168,14 @@ func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, er
 	return r.read(ctx, key, fn)
 }
 
-// lead loads for those who wait as well.
+// sharedLoadTime bounds a load that others wait for.
+const sharedLoadTime = 10 * time.Second
+
+// lead loads for those who wait as well: it goes on when its own caller has
+// gone, or each of them would have to begin again.
 func (r *Records) lead(ctx context.Context, key cacheKey, l *loading, fn loader) (e *entry, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedLoadTime)
+	defer cancel()
 	err = ErrUnavailable // for those who wait, should fn panic
 	defer func() { r.cache.finish(key, l, e, err) }()
 	return r.read(ctx, key, fn)
