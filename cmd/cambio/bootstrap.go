@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,10 @@ func bootstrapCommand() *cobra.Command {
 }
 
 func (f *bootstrapFlags) tenant() (bootstrap.Tenant, error) {
-	t := bootstrap.Tenant{DisplayName: f.name, Domains: f.domains, Compat: directory.Compat(f.compat)}
+	t := bootstrap.Tenant{DisplayName: f.name, Compat: directory.Compat(f.compat)}
+	for _, d := range f.domains {
+		t.Domains = append(t.Domains, strings.ToLower(d))
+	}
 	switch {
 	case f.name == "":
 		return t, usageError{errors.New("--name is required")}
@@ -114,7 +118,8 @@ its own platform's token:
 
 // checkBootstrap applies the rules that the management API applies.
 func checkBootstrap(cfg config.Config, t bootstrap.Tenant) error {
-	if err := directory.ValidateTenant(&directory.Tenant{DisplayName: t.DisplayName, Domains: t.Domains, Compat: t.Compat}); err != nil {
+	tenant := directory.Tenant{ID: directory.DefaultAppRoleID, DisplayName: t.DisplayName, Domains: t.Domains, Compat: t.Compat} // the id is chosen later
+	if err := directory.ValidateTenant(&tenant); err != nil {
 		return err
 	}
 	if t.Credential == nil {

@@ -11,7 +11,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,7 +34,7 @@ func ManagementKey(tenantID string) string { return "management-app/" + tenantID
 // Tenant is what to make.
 type Tenant struct {
 	DisplayName string
-	Domains     []string
+	Domains     []string // lower case
 	Compat      directory.Compat
 	// Credential is the administrator's federated identity credential; nil
 	// asks for a bootstrap token instead.
@@ -54,10 +53,7 @@ type Result struct {
 // holds all of its roles, in one transaction. The first tenant becomes the
 // default one.
 func Create(ctx context.Context, db *store.DB, t Tenant, now time.Time) (Result, error) {
-	tenant := directory.Tenant{ID: uuid.NewString(), DisplayName: t.DisplayName, Compat: t.Compat}
-	for _, d := range t.Domains {
-		tenant.Domains = append(tenant.Domains, strings.ToLower(d))
-	}
+	tenant := directory.Tenant{ID: uuid.NewString(), DisplayName: t.DisplayName, Domains: t.Domains, Compat: t.Compat, CreatedAt: now}
 	resource := application(tenant.ID, "cambio management")
 	resource.AppRoles = management.Roles()
 	admin := application(tenant.ID, "cambio administrator")

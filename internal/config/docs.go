@@ -38,7 +38,19 @@ func defaultText(v reflect.Value) string {
 	case v.Kind() == reflect.Struct, v.Kind() == reflect.Slice, v.IsZero() && v.Kind() != reflect.Bool:
 		return ""
 	case v.Type() == reflect.TypeFor[time.Duration]():
-		return "`" + strings.TrimSuffix(strings.TrimSuffix(v.Interface().(time.Duration).String(), "0s"), "0m") + "`"
+		return "`" + durationText(v.Interface().(time.Duration)) + "`"
 	}
 	return fmt.Sprintf("`%v`", v.Interface())
+}
+
+// durationText leaves out the parts that are zero: 1h30m, not 1h30m0s.
+func durationText(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
