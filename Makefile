@@ -1,6 +1,9 @@
 # Two commands do everything: `go run ./cmd/cambio dev` starts a server,
 # `make test` installs what the tests need and runs them all.
 
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
 GO ?= go
 
 # Where the tests' real parts are kept between runs.
@@ -42,8 +45,8 @@ unit: ## Run the tests that need nothing but Go
 # One package at a time: these start servers, and some measure time.
 .PHONY: wire
 wire: ## Run the wire scripts and the hostile driver against the server
-	$(GO) test -p 1 -v -run 'TestHostile|TestScripts$$' ./conformance/hostiletest | grep -v '^=== '
-	$(GO) test -p 1 ./conformance/...
+	$(GO) test -p 1 ./conformance ./conformance/devserver
+	$(GO) test -p 1 -v ./conformance/hostiletest
 
 .PHONY: real
 real: ## Run the real clients, Kubernetes, the second provider and the crash cycles

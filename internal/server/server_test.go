@@ -1,0 +1,218 @@
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"cambio/internal/bootstrap"
+	"cambio/internal/directory"
+	"cambio/internal/keys"
+	"cambio/internal/store"
+)
+
+const base = "https://sts.example.net"
+
+// rig is a server over a real store, with a clock that the test sets.
+type rig struct {
+	*Server
+	db    *store.DB
+	now   time.Time
+	admin bootstrap.Result
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := store.Open(store.Config{Path: filepath.Join(dir, "state", "cambio.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	r := &rig{db: db, now: time.Now()}
+	ctx := context.Background()
+	if r.admin, err = bootstrap.Create(ctx, db, bootstrap.Tenant{DisplayName: "Example", Domains: []string{"example.net"}, Compat: directory.Relaxed}, r.now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.CreateEncryptionKeyFile(filepath.Join(dir, "kek")); err != nil {
+		t.Fatal(err)
+	}
+	kek, err := keys.LoadEncryptionKey(filepath.Join(dir, "kek"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Server, err = New(ctx, Options{BaseURL: base, DB: db, KEK: kek, Clock: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler),
+		Keys:        keys.Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour},
+		LifetimeMin: time.Hour, LifetimeMax: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// call sends a request to the handler.
+func (r *rig) call(method, path, bearer, body string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	recorder := httptest.NewRecorder()
+	r.Handler().ServeHTTP(recorder, req)
+	return recorder
+}
+
+func (r *rig) token(t *testing.T) string {
+	t.Helper()
+	token, err := r.ManagementToken(context.Background(), r.admin.TenantID, r.admin.AdminClientID, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// A management token ends with its time, its holder, and its roles.
+func TestManagementTokenEnds(t *testing.T) {
+	ctx := context.Background()
+	for name, c := range map[string]struct {
+		end  func(*testing.T, *rig)
+		want int
+	}{
+		"never":   {func(*testing.T, *rig) {}, 200},
+		"expired": {func(_ *testing.T, r *rig) { r.now = r.now.Add(time.Hour) }, 401},
+		"holder disabled": {func(t *testing.T, r *rig) {
+			r.write(t, func(tx *store.Tx) error {
+				sp, err := tx.ServicePrincipal(ctx, r.admin.TenantID, store.Ref{AppID: r.admin.AdminClientID})
+				if err != nil {
+					return err
+				}
+				sp.AccountEnabled = false
+				return tx.UpdateServicePrincipal(&sp)
+			})
+		}, 401},
+		"holder deleted": {func(t *testing.T, r *rig) {
+			r.write(t, func(tx *store.Tx) error { return tx.DeleteApplication(r.admin.TenantID, r.admin.AdminObjectID) })
+		}, 401},
+		"roles taken away": {func(t *testing.T, r *rig) {
+			r.write(t, func(tx *store.Tx) error {
+				sp, err := tx.ServicePrincipal(ctx, r.admin.TenantID, store.Ref{AppID: r.admin.AdminClientID})
+				if err != nil {
+					return err
+				}
+				list, _, err := tx.AssignmentsOf(ctx, r.admin.TenantID, sp.ID, store.ListQuery{Top: 100})
+				for i := range list {
+					if err == nil {
+						err = tx.DeleteAssignment(r.admin.TenantID, list[i].ID)
+					}
+				}
+				return err
+			})
+		}, 403},
+		"signing key removed": {func(t *testing.T, r *rig) {
+			for _, k := range r.ring.Keys() {
+				if k.Algorithm == "RS256" {
+					if err := r.ring.Remove(ctx, k.KeyID); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}, 401},
+	} {
+		r := newRig(t)
+		token := r.token(t)
+		c.end(t, r)
+		if got := r.call("GET", "/v1.0/applications", token, ""); got.Code != c.want {
+			t.Errorf("%s: status %d, want %d: %s", name, got.Code, c.want, got.Body)
+		}
+	}
+}
+
+func (r *rig) write(t *testing.T, fn func(*store.Tx) error) {
+	t.Helper()
+	if err := r.db.Write(context.Background(), store.Change{TenantID: r.admin.TenantID, Action: "test"}, fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A token of one tenant does nothing in another, though both are signed with
+// the same key.
+func TestTenantsAreApart(t *testing.T) {
+	r := newRig(t)
+	other, err := bootstrap.Create(context.Background(), r.db, bootstrap.Tenant{DisplayName: "Other", Compat: directory.Relaxed}, r.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := r.ManagementToken(context.Background(), other.TenantID, other.AdminClientID, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.call("GET", "/v1.0/applications/"+r.admin.AdminObjectID, token, ""); got.Code != 404 {
+		t.Errorf("another tenant's application: status %d: %s", got.Code, got.Body)
+	}
+	if got := r.call("GET", "/v1.0/applications/"+other.AdminObjectID, token, ""); got.Code != 200 {
+		t.Errorf("its own application: status %d: %s", got.Code, got.Body)
+	}
+}
+
+// Errors have the shape of the API that they belong to.
+func TestErrorShapes(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct{ method, path, member, want string }{
+		{"GET", "/v1.0/nothing", "error", "Request_ResourceNotFound"},
+		{"GET", "/v1.0/applications", "error", "InvalidAuthenticationToken"},
+		{"PUT", "/v1.0/applications", "error", "Request_BadRequest"},
+		{"GET", "/subscriptions", "error", "AuthenticationFailed"},
+		{"GET", "/subscriptions/x/nothing/y", "error", "InvalidResourceType"},
+	} {
+		got := r.call(c.method, c.path, "", "")
+		var answer struct {
+			Error struct {
+				Code string `json:"code"`
+			} `json:"error"`
+		}
+		if err := json.Unmarshal(got.Body.Bytes(), &answer); err != nil || answer.Error.Code != c.want {
+			t.Errorf("%s %s: %v %q, want %q", c.method, c.path, err, answer.Error.Code, c.want)
+		}
+	}
+	if got := r.call("GET", "/nowhere/at/all", "", ""); got.Code != 404 || !strings.Contains(got.Body.String(), `"error":"invalid_request"`) {
+		t.Errorf("status %d: %s", got.Code, got.Body)
+	}
+}
+
+// A panic costs its own request only, and tells the caller nothing.
+func TestPanicIsContained(t *testing.T) {
+	r := newRig(t)
+	r.router = newRouter([]route{{method: "GET", pattern: "/boom", open: func(http.ResponseWriter, *http.Request, map[string]string) { panic("secret detail") }}})
+	got := r.call("GET", "/boom", "", "")
+	if got.Code != http.StatusServiceUnavailable || strings.Contains(got.Body.String(), "secret") {
+		t.Errorf("status %d: %s", got.Code, got.Body)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	r := newRig(t)
+	status := func(path string) int {
+		recorder := httptest.NewRecorder()
+		r.OperationsHandler().ServeHTTP(recorder, httptest.NewRequest("GET", path, nil))
+		_, _ = io.Copy(io.Discard, recorder.Body)
+		return recorder.Code
+	}
+	if status("/readyz") != 200 || status("/healthz") != 200 || status("/metrics") != 200 {
+		t.Error("a healthy server is not ready")
+	}
+	if err := r.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status("/readyz") != 503 || status("/healthz") != 200 {
+		t.Error("without a database the server lives, but is not ready")
+	}
+}
