@@ -42,15 +42,16 @@ parts: ## Install the tests' real parts: Debian and npm packages, a Kubernetes A
 unit: ## Run the tests that need nothing but Go
 	$(GO) test . ./bench/... ./cambiotest/... ./cmd/... ./internal/... ./resourceserver/...
 
-# One package at a time: these start servers, and some measure time.
+# One package at a time, for some measure time; never from the test cache,
+# which does not see the sources of the server that they build and start.
 .PHONY: wire
 wire: ## Run the wire scripts and the hostile driver against the server
-	$(GO) test -p 1 ./conformance ./conformance/devserver
-	$(GO) test -p 1 -v ./conformance/hostiletest
+	$(GO) test -count=1 -p 1 ./conformance ./conformance/devserver
+	$(GO) test -count=1 -p 1 -v ./conformance/hostiletest
 
 .PHONY: real
 real: ## Run the real clients, Kubernetes, the second provider and the crash cycles
-	$(GO) test -p 1 -timeout 20m ./test/... ./examples/...
+	$(GO) test -count=1 -p 1 -timeout 20m ./test/... ./examples/...
 
 .PHONY: race
 race: ## Run the tests of everything concurrent under the race detector
