@@ -40,7 +40,8 @@ func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door
 	if refusal == nil {
 		refusal = e.mint(x)
 	}
-	if err := e.cfg.Recorder.RecordDecision(r.Context(), x.decision(refusal)); err != nil {
+	// A caller that hangs up leaves its record all the same.
+	if err := e.cfg.Recorder.RecordDecision(context.WithoutCancel(r.Context()), x.decision(refusal)); err != nil {
 		// What cannot be recorded is not issued.
 		refusal = oauth.Refuse(oauth.TransientFailure).After(time.Second)
 	}
