@@ -218,6 +218,24 @@ func TestRevocationDuringTheFetch(t *testing.T) {
 	}
 }
 
+// Others may write to the client all the time; its exchanges are decided all
+// the same, allowed and refused.
+func TestDecisionsEndWhileOthersWrite(t *testing.T) {
+	for _, subject := range []string{subject, "other"} {
+		w := newWorld(t)
+		w.busy = true
+		form := w.form()
+		form.Set("client_assertion", w.assertion(func(c map[string]any) { c["sub"] = subject }))
+		_, answer := w.send(t, V2, tenantID, form.Encode())
+		if got := code(answer); got != 0 && subject != "other" || got != oauth.SubjectMismatch && subject == "other" {
+			t.Errorf("%s: %v", subject, answer)
+		}
+		if w.confirmed > 2 {
+			t.Errorf("%s: the database was asked %d times", subject, w.confirmed)
+		}
+	}
+}
+
 func FuzzRequest(f *testing.F) {
 	w := newWorld(f)
 	f.Add(w.form().Encode())

@@ -79,15 +79,21 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	return e.decide(ctx, x)
 }
 
-// decide repeats the decision until it rests on the newest state: a refusal
-// is confirmed by the database, and a permission is not given on a record
-// that was replaced while keys were fetched.
+// decide makes the decision rest on the state of the directory during this
+// request. A refusal is given only on a record that the database confirmed
+// meanwhile; a permission only on records that were not replaced while the
+// issuer's keys were fetched. It takes three passes at most: the proof of an
+// assertion is not repeated, and what a pass finds on a fresh record stands,
+// however busily others write.
 func (e *Endpoint) decide(ctx context.Context, x *exchange) *oauth.Error {
-	const attempts = 4
-	for range attempts {
+	for fresh := false; ; fresh = true {
+		quick := x.proven // no fetch can happen in this pass
 		refusal := e.attempt(ctx, x)
-		if refusal == nil && !x.client.Stale() && !x.resource.Stale() {
+		if refusal == nil && (fresh && quick || !x.client.Stale() && !x.resource.Stale()) {
 			return nil
+		}
+		if refusal != nil && fresh {
+			return refusal
 		}
 		newest, err := e.cfg.Directory.Confirm(ctx, x.client)
 		if err != nil {
@@ -98,7 +104,6 @@ func (e *Endpoint) decide(ctx context.Context, x *exchange) *oauth.Error {
 		}
 		x.client = newest
 	}
-	return oauth.Refuse(oauth.TransientFailure).After(time.Second)
 }
 
 // attempt decides on the records at hand.

@@ -50,6 +50,7 @@ type world struct {
 	decisions   []*audit.Decision
 	outcomes    []Outcome
 	confirmed   int
+	busy        bool // every record is out of date as soon as it is read
 	private     ed25519.PrivateKey
 	public      *jose.PublicKey
 	duringProof func()
@@ -98,6 +99,9 @@ func (w *world) Client(_ context.Context, _, id string) (*directory.ClientRecord
 	if id != clientID {
 		return nil, ErrNotFound
 	}
+	if w.busy {
+		w.client.MarkStale()
+	}
 	return w.client, w.err
 }
 
@@ -110,6 +114,11 @@ func (w *world) Resource(_ context.Context, _, identifier string) (*directory.Re
 
 func (w *world) Confirm(_ context.Context, known *directory.ClientRecord) (*directory.ClientRecord, error) {
 	w.confirmed++
+	if w.busy {
+		record := newClient()
+		record.MarkStale() // the next write is through already
+		return record, nil
+	}
 	if w.newer != nil {
 		return w.newer, nil
 	}
