@@ -1,8 +1,8 @@
 package token
 
 import (
+	"bytes"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -56,7 +56,7 @@ func parseRequest(w http.ResponseWriter, r *http.Request, x *exchange) (request,
 	if what := unusableBody(r.Header); what != "" {
 		return q, oauth.Refuse(oauth.MalformedRequest, what)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := readBody(w, r)
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
@@ -72,6 +72,17 @@ func parseRequest(w http.ResponseWriter, r *http.Request, x *exchange) (request,
 	}
 	_, _, q.basic = r.BasicAuth()
 	return q, nil
+}
+
+// readBody reads at most maxBody bytes, into as much room as the client
+// announces, so that the usual 2 to 3 KiB are not copied from buffer to
+// buffer; but an announcement alone gets no more than 8 KiB.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	const maxAnnounced = 8 << 10
+	room := min(max(r.ContentLength, 0), maxAnnounced) + bytes.MinRead // what ReadFrom wants free at the end
+	body := bytes.NewBuffer(make([]byte, 0, room))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
+	return body.Bytes(), err
 }
 
 func unusableBody(h http.Header) string {
