@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 )
 
 type bootstrapFlags struct {
-	config, name, compat, issuer, subject, audience string
-	domains                                         []string
+	config, name, compat, issuer, subject, audience, newToken string
+	domains                                                   []string
 }
 
 func bootstrapCommand() *cobra.Command {
@@ -37,6 +38,7 @@ func bootstrapCommand() *cobra.Command {
 	configFlag(cmd, &f.config)
 	flags := cmd.Flags()
 	flags.StringVar(&f.name, "name", "", "display name of the tenant (required)")
+	flags.StringVar(&f.newToken, "new-token", "", "create nothing but a new bootstrap token for this tenant (id or domain)")
 	flags.StringArrayVar(&f.domains, "domain", nil, "domain name of the tenant; repeatable")
 	flags.StringVar(&f.compat, "compat", string(directory.Relaxed), "compatibility level: relaxed or strict")
 	flags.StringVar(&f.issuer, "issuer", "", "issuer of the administrator's tokens")
@@ -51,6 +53,10 @@ func (f *bootstrapFlags) tenant() (bootstrap.Tenant, error) {
 		t.Domains = append(t.Domains, strings.ToLower(d))
 	}
 	switch {
+	case f.newToken != "" && (f.name != "" || f.issuer != "" || len(f.domains) > 0):
+		return t, usageError{errors.New("--new-token goes with --config only")}
+	case f.newToken != "":
+		return t, nil
 	case f.name == "":
 		return t, usageError{errors.New("--name is required")}
 	case t.Compat != directory.Relaxed && t.Compat != directory.Strict:
@@ -77,24 +83,41 @@ func runBootstrap(ctx context.Context, out io.Writer, f bootstrapFlags) error {
 	if err := checkBootstrap(cfg, tenant); err != nil {
 		return err
 	}
-	if file := cfg.Keys.EncryptionKeyFile; file != "" {
-		created, err := keys.CreateEncryptionKeyFile(file)
+	fresh := !exists(cfg.Database.Path)
+	if fresh && cfg.Keys.EncryptionKeyFile != "" {
+		created, err := keys.CreateEncryptionKeyFile(cfg.Keys.EncryptionKeyFile)
 		if err != nil {
 			return fmt.Errorf("the key-encryption key: %w", err)
 		}
 		if created {
-			_, _ = fmt.Fprintf(out, "Created the key-encryption key %s. Keep a copy of it apart from the database: without it the signing keys cannot be read.\n\n", file)
+			_, _ = fmt.Fprintf(out, "Created the key-encryption key %s. Keep a copy of it apart from the database: without it the signing keys cannot be read.\n\n", cfg.Keys.EncryptionKeyFile)
 		}
 	}
-	db, err := store.Open(store.Config{Path: cfg.Database.Path, Logger: logger(cfg.Log.Level)})
-	if err != nil {
-		return err
+	// The keys are opened before anything is written: a key-encryption key
+	// that was lost or mistaken shows here, not when the server starts.
+	return withDatabase(cfg, func(keyring keys.Config) error {
+		if _, err := keys.Open(ctx, keyring); err != nil {
+			return err
+		}
+		created, err := f.create(ctx, keyring.DB, tenant)
+		if err != nil {
+			return err
+		}
+		return announceTenant(out, cfg, created)
+	})
+}
+
+// create makes the tenant, or a new bootstrap token for one that exists.
+func (f *bootstrapFlags) create(ctx context.Context, db *store.DB, tenant bootstrap.Tenant) (bootstrap.Result, error) {
+	if f.newToken != "" {
+		return bootstrap.NewToken(ctx, db, f.newToken, time.Now())
 	}
-	created, err := bootstrap.Create(ctx, db, tenant, time.Now())
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
-	}
-	return announceTenant(out, cfg, created)
+	return bootstrap.Create(ctx, db, tenant, time.Now())
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func announceTenant(out io.Writer, cfg config.Config, r bootstrap.Result) error {
@@ -107,7 +130,7 @@ func announceTenant(out io.Writer, cfg config.Config, r bootstrap.Result) error 
 Bootstrap token  %s
 
 It works once, within 15 minutes. Use it to let the administrator sign in with
-its own platform's token:
+its own platform's token (with --cacert FILE for a certificate of your own):
 
   curl -sS -H 'Authorization: Bearer %[1]s' -H 'Content-Type: application/json' \
     -d '{"name":"administrator","issuer":"https://ISSUER","subject":"SUBJECT","audiences":["api://AzureADTokenExchange"]}' \
@@ -118,6 +141,9 @@ its own platform's token:
 
 // checkBootstrap applies the rules that the management API applies.
 func checkBootstrap(cfg config.Config, t bootstrap.Tenant) error {
+	if t.DisplayName == "" {
+		return nil // a new token only
+	}
 	tenant := directory.Tenant{ID: directory.DefaultAppRoleID, DisplayName: t.DisplayName, Domains: t.Domains, Compat: t.Compat} // the id is chosen later
 	if err := directory.ValidateTenant(&tenant); err != nil {
 		return err

@@ -352,7 +352,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"serve"}, "--config FILE is required", true},
 		{[]string{"serve", "--config", i.path("none.yaml")}, "none.yaml", false},
 		{[]string{"serve", "--config", bad}, `line 2: unknown key "tokns"`, false},
-		{[]string{"serve", "--config", i.config}, "key-encryption key", false},
+		{[]string{"serve", "--config", i.config}, "there is no database at", false},
 		{[]string{"config", "check", "--config", open}, "chmod 600", false},
 		{[]string{"srve"}, "did you mean `serve`", true},
 		{[]string{"dev", "--listn", "x"}, "see `cambio dev --help`", true},
@@ -373,6 +373,51 @@ func TestMistakesAreExplained(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.As(err, &usage) != c.usage {
 			t.Errorf("cambio %s: %v; want %q (usage: %v)\n%s", strings.Join(c.args, " "), err, c.want, c.usage, out)
 		}
+	}
+}
+
+// A key-encryption key that is lost or mistaken shows before anything is
+// written, and is never replaced beside a database that needs it.
+func TestBootstrapKeepsTheKeyEncryptionKey(t *testing.T) {
+	i := install(t)
+	ctx := context.Background()
+	bootstrap := func(args ...string) (string, error) {
+		return run(ctx, append([]string{"bootstrap", "--config", i.config}, args...)...)
+	}
+	if out, err := bootstrap("--name", "One", "--domain", "one.example"); err != nil {
+		t.Fatal(err, out)
+	}
+	right := readFile(t, i.path("kek"))
+	if err := os.Remove(i.path("kek")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bootstrap("--name", "Two"); err == nil || !strings.Contains(err.Error(), "restore it") {
+		t.Errorf("without the key: %v", err)
+	}
+	i.write(t, "kek", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
+	for _, args := range [][]string{{"bootstrap", "--config", i.config, "--name", "Two"}, {"config", "check", "--config", i.config}} {
+		if _, err := run(ctx, args...); err == nil || !strings.Contains(err.Error(), "belongs to this database") {
+			t.Errorf("cambio %s with another key: %v", strings.Join(args, " "), err)
+		}
+	}
+	i.write(t, "kek", right)
+	out, err := bootstrap("--new-token", "one.example")
+	if err != nil || !strings.Contains(out, "cambio-bootstrap-") {
+		t.Errorf("a new token: %v\n%s", err, out)
+	}
+	if _, err := bootstrap("--new-token", "two.example"); err == nil {
+		t.Error("a token for a tenant that was not created")
+	}
+}
+
+func TestConfigCheckReadsTheCertificate(t *testing.T) {
+	i := install(t)
+	if out, err := run(context.Background(), "bootstrap", "--config", i.config, "--name", "x"); err != nil {
+		t.Fatal(err, out)
+	}
+	other := i.write(t, "other.yaml", strings.Replace(readFile(t, i.config), i.base, "https://sts.example.net", 1))
+	if _, err := run(context.Background(), "config", "check", "--config", other); err == nil || !strings.Contains(err.Error(), "not for the host of base_url") {
+		t.Errorf("got %v", err)
 	}
 }
 

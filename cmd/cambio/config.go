@@ -19,13 +19,13 @@ func configCheckCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "check", Short: "Say what is wrong with a configuration file", Args: noArguments,
-		Long: "Checks the file as `cambio serve` would, and that the files it names can be read.",
+		Long: "Checks the file as `cambio serve` would, the certificate against base_url and the clock, and that the signing keys can be read.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(file)
 			if err != nil {
 				return err
 			}
-			if err := checkFiles(cfg); err != nil {
+			if err := checkFiles(cmd.Context(), cfg); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "ok")

@@ -2,16 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
+	"cambio/internal/config"
 	"cambio/internal/development"
 	"cambio/internal/directory"
 )
@@ -43,7 +47,7 @@ func devCommand() *cobra.Command {
 	flags.StringArrayVar(&f.allow, "allow-issuer-address", nil, "private or loopback address range (CIDR) that external issuers may be on; repeatable")
 	flags.StringArrayVar(&f.rehearse, "rehearse-issuer", nil, "accept tokens of the built-in provider for this issuer, instead of fetching its keys; repeatable")
 	flags.StringVar(&f.compat, "compat", string(directory.Relaxed), "compatibility level of the tenant: relaxed or strict")
-	flags.StringVar(&f.logLevel, "log-level", "warn", "debug, info, warn or error; logs go to standard error")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error; logs go to standard error")
 	return cmd
 }
 
@@ -52,6 +56,12 @@ func (f *devFlags) config() (development.Config, error) {
 		Rehearse: f.rehearse, Log: logger(f.logLevel)}
 	if c.Compat != directory.Relaxed && c.Compat != directory.Strict {
 		return c, usageError{fmt.Errorf("--compat %q must be relaxed or strict", f.compat)}
+	}
+	if !config.ValidLevel(f.logLevel) {
+		return c, usageError{fmt.Errorf("--log-level %q must be debug, info, warn or error", f.logLevel)}
+	}
+	if _, _, err := net.SplitHostPort(f.listen); err != nil {
+		return c, usageError{fmt.Errorf("--listen %q must be an address and a port, as in 127.0.0.1:8443", f.listen)}
 	}
 	for _, a := range f.allow {
 		p, err := netip.ParsePrefix(a)
@@ -62,6 +72,9 @@ func (f *devFlags) config() (development.Config, error) {
 	}
 	if c.Dir == "" {
 		c.Dir = defaultStateDir()
+	}
+	if c.Dir == "" {
+		return c, usageError{errors.New("there is no home folder to keep state in; name a folder with --state")}
 	}
 	var err error
 	c.Dir, err = filepath.Abs(c.Dir)
@@ -77,7 +90,7 @@ func defaultStateDir() string {
 	if home, err := os.UserHomeDir(); err == nil {
 		return filepath.Join(home, ".local", "state", "cambio", "dev")
 	}
-	return filepath.Join(os.TempDir(), "cambio-dev")
+	return ""
 }
 
 func runDev(ctx context.Context, out io.Writer, f devFlags) error {
@@ -92,7 +105,7 @@ func runDev(ctx context.Context, out io.Writer, f devFlags) error {
 	}
 	file := filepath.Join(cfg.Dir, tokenFile)
 	if err = writeWorkloadToken(instance.Provider, file); err == nil {
-		err = announce(out, f.json, instance.Info, file, time.Since(started))
+		err = announce(out, f, instance.Info, file, time.Since(started))
 	}
 	if err == nil {
 		err = waitDev(ctx, instance, file)
@@ -138,8 +151,8 @@ func writeWorkloadToken(p *development.IdentityProvider, file string) error {
 	return os.Rename(temporary, file)
 }
 
-func announce(out io.Writer, asJSON bool, info development.Info, file string, took time.Duration) error {
-	if asJSON {
+func announce(out io.Writer, f devFlags, info development.Info, file string, took time.Duration) error {
+	if f.json {
 		line, err := json.Marshal(info)
 		if err != nil {
 			return err
@@ -147,17 +160,26 @@ func announce(out io.Writer, asJSON bool, info development.Info, file string, to
 		_, err = fmt.Fprintf(out, "%s\n", line)
 		return err
 	}
-	_, err := fmt.Fprintf(out, `cambio dev is ready (%.1f s). Stop it with Ctrl-C.
+	_, err := fmt.Fprintf(out, announcement, took.Seconds(), info.BaseURL, info.TenantID, development.Domain, info.ClientID, info.Scope, quote(info.CAFile),
+		info.IDP.Issuer, quote(file), info.IDP.MintURL, info.AdminToken, quote(filepath.Dir(file)), info.ResourceAppID, development.SampleRole, exposure(f.listen))
+	return err
+}
+
+// announcement is what a developer needs; its places are in the order of
+// announce's arguments.
+const announcement = `cambio dev is ready (%.1[1]f s). Stop it with Ctrl-C.
 
   Authority   %[2]s
   Tenant      %[3]s  (or %[4]s)
-  Client id   %[5]s
-  Scope       %[6]s
+  Client id   %[5]s  (holds every management role too)
+  Scope       %[6]s  (the resource's appId is %[13]s, its role %[14]s)
   CA file     %[7]s
   Provider    %[8]s
 
 Environment for Azure SDKs, ready to paste. The tenant "adfs" stands for this
-tenant and lets SDKs work without a code change:
+tenant; with the id above, SDKs first ask Microsoft about an authority that they
+do not know, unless the code turns instance discovery off. For this terminal the
+CA variables replace the system's authorities. docs/clients.md has az and others.
 
   export AZURE_AUTHORITY_HOST=%[2]s/
   export AZURE_TENANT_ID=adfs
@@ -184,9 +206,25 @@ Call the management APIs (Graph-shaped, %[2]s/v1.0) with:
   export CAMBIO_ADMIN_TOKEN=%[11]s
 
 UNSAFE, for development only: the provider mints any token for whoever can
-reach %[2]s, the administrator's token above is valid for 12 hours,
+reach %[15]s, the administrator's token above is valid for 12 hours,
 and the keys lie beside the database in %[12]s.
-`, took.Seconds(), info.BaseURL, info.TenantID, development.Domain, info.ClientID, info.Scope, info.CAFile, info.IDP.Issuer, file,
-		info.IDP.MintURL, info.AdminToken, filepath.Dir(file))
-	return err
+`
+
+// exposure says who can reach a listener.
+func exposure(listen string) string {
+	host, _, _ := net.SplitHostPort(listen) // checked before
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return "this machine"
+	}
+	return listen + ", WHICH IS NOT LOOPBACK: everybody on your network"
+}
+
+// quote makes a path safe to paste into a shell.
+func quote(path string) string {
+	if strings.IndexFunc(path, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("/._-+@:,", r)
+	}) < 0 {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

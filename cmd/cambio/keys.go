@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cambio/internal/config"
 	"cambio/internal/keys"
 	"cambio/internal/store"
 )
@@ -43,8 +44,12 @@ func keysRotateCommand() *cobra.Command {
 		Long: "Publishes a new key beside every active one. It begins to sign after keys.publish_ahead, when verifiers know it; the old key stays published until its last token has expired.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withKeys(cmd.Context(), file, func(ring *keys.Ring) error {
-				if err := ring.Rotate(cmd.Context()); err != nil {
+				published, err := ring.Rotate(cmd.Context())
+				if err != nil {
 					return err
+				}
+				if !published {
+					_, _ = fmt.Fprintln(cmd.OutOrStdout(), "Every key has a published successor already; nothing changed.")
 				}
 				return printKeys(cmd.OutOrStdout(), ring.Keys())
 			})
@@ -74,7 +79,11 @@ func keysRemoveCommand() *cobra.Command {
 }
 
 func removeKey(ctx context.Context, out io.Writer, file, id string) error {
-	err := withDatabase(file, func(cfg keys.Config) error {
+	cfg, err := loadConfig(file)
+	if err != nil {
+		return err
+	}
+	err = withDatabase(cfg, func(cfg keys.Config) error {
 		ring, err := keys.Open(ctx, cfg)
 		if err != nil {
 			// A key that cannot be read keeps the ring from opening, and may
@@ -84,13 +93,17 @@ func removeKey(ctx context.Context, out io.Writer, file, id string) error {
 		return ring.Remove(ctx, id)
 	})
 	if err == nil {
-		_, err = fmt.Fprintf(out, "Removed %s.\n", id)
+		_, err = fmt.Fprintf(out, "Removed %s. Every token that it signed stops verifying, as soon as verifiers read the key set again.\n", id)
 	}
 	return err
 }
 
 func withKeys(ctx context.Context, file string, do func(*keys.Ring) error) error {
-	return withDatabase(file, func(cfg keys.Config) error {
+	cfg, err := loadConfig(file)
+	if err != nil {
+		return err
+	}
+	return withDatabase(cfg, func(cfg keys.Config) error {
 		ring, err := keys.Open(ctx, cfg)
 		if err != nil {
 			return err
@@ -100,11 +113,7 @@ func withKeys(ctx context.Context, file string, do func(*keys.Ring) error) error
 }
 
 // withDatabase opens what the keys of a configuration are made of.
-func withDatabase(file string, do func(keys.Config) error) error {
-	cfg, err := loadConfig(file)
-	if err != nil {
-		return err
-	}
+func withDatabase(cfg config.Config, do func(keys.Config) error) error {
 	kek, err := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
 	if err != nil {
 		return err

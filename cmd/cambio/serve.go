@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,9 +55,16 @@ func loadConfig(file string) (config.Config, error) {
 // serve runs until ctx ends or a listener fails.
 func serve(ctx context.Context, cfg config.Config) error {
 	log := logger(cfg.Log.Level)
+	// Nothing needs reloading: a new certificate is found by itself. A hang-up
+	// that was meant to say so must not end the server.
+	signal.Ignore(syscall.SIGHUP)
 	certificate, err := server.LoadCertificate(cfg.Public.CertificateFile, cfg.Public.KeyFile, log)
 	if err != nil {
-		return fmt.Errorf("the TLS certificate cannot be read: %w", err)
+		return fmt.Errorf("public.certificate_file %s and public.key_file %s: %w", cfg.Public.CertificateFile, cfg.Public.KeyFile, err)
+	}
+	if !exists(cfg.Database.Path) {
+		// An empty database made here would look healthy and refuse everybody.
+		return fmt.Errorf("database.path: there is no database at %s; check the path and its mount, or make one with `cambio bootstrap`", cfg.Database.Path)
 	}
 	db, err := store.Open(store.Config{Path: cfg.Database.Path, Logger: log})
 	if err != nil {
@@ -67,9 +78,6 @@ func serve(ctx context.Context, cfg config.Config) error {
 	opt, err := options(cfg, db, log)
 	if err != nil {
 		return err
-	}
-	if tenants, err := db.Tenants(ctx); err == nil && len(tenants) == 0 {
-		log.Warn("there is no tenant yet; run `cambio bootstrap` with the same configuration")
 	}
 	s, err := server.New(ctx, opt)
 	if err != nil {
@@ -180,16 +188,39 @@ func readPEM(key, file string) ([]byte, error) {
 	return raw, nil
 }
 
-// checkFiles reads the files that a configuration names, as serve would.
-func checkFiles(cfg config.Config) error {
-	_, err := server.LoadCertificate(cfg.Public.CertificateFile, cfg.Public.KeyFile, logger(cfg.Log.Level))
-	if err != nil {
-		err = fmt.Errorf("the TLS certificate cannot be read: %w", err)
-	}
-	_, kekErr := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
+// checkFiles looks at the files that a configuration names, as serve would.
+func checkFiles(ctx context.Context, cfg config.Config) error {
+	certErr := checkCertificate(cfg, time.Now())
 	issuers, _, issuersErr := issuerConfig(cfg.Issuers)
 	if issuersErr == nil {
 		_, issuersErr = server.IssuerCheck(cfg.BaseURL, issuers)
 	}
-	return errors.Join(err, kekErr, issuersErr)
+	if !exists(cfg.Database.Path) {
+		_, kekErr := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
+		return errors.Join(certErr, issuersErr, kekErr, fmt.Errorf("database.path: there is no database at %s yet; `cambio bootstrap` makes it, and the key-encryption key", cfg.Database.Path))
+	}
+	keysErr := withDatabase(cfg, func(c keys.Config) error {
+		_, err := keys.Open(ctx, c)
+		return err
+	})
+	return errors.Join(certErr, issuersErr, keysErr)
+}
+
+// checkCertificate also finds what only clients would notice.
+func checkCertificate(cfg config.Config, now time.Time) error {
+	pair, err := tls.LoadX509KeyPair(cfg.Public.CertificateFile, cfg.Public.KeyFile)
+	if err != nil {
+		return fmt.Errorf("public.certificate_file %s and public.key_file %s: %w", cfg.Public.CertificateFile, cfg.Public.KeyFile, err)
+	}
+	origin, err := url.Parse(cfg.BaseURL)
+	if err != nil {
+		return err // Validate rules this out
+	}
+	if err := pair.Leaf.VerifyHostname(origin.Hostname()); err != nil {
+		return fmt.Errorf("public.certificate_file %s is not for the host of base_url: %w", cfg.Public.CertificateFile, err)
+	}
+	if now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
+		return fmt.Errorf("public.certificate_file %s is valid from %s to %s", cfg.Public.CertificateFile, pair.Leaf.NotBefore.UTC().Format(time.RFC3339), pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,6 +31,10 @@ const TokenLifetime = 15 * time.Minute
 // ManagementKey is the name under which the appId of a tenant's management
 // resource is kept among the installation's facts.
 func ManagementKey(tenantID string) string { return "management-app/" + tenantID }
+
+// adminKey is the name under which a tenant's first administrator is kept: its
+// client id, object id and service principal id, separated by spaces.
+func adminKey(tenantID string) string { return "first-administrator/" + tenantID }
 
 // Tenant is what to make.
 type Tenant struct {
@@ -86,9 +91,11 @@ func Create(ctx context.Context, db *store.DB, t Tenant, now time.Time) (Result,
 				return err
 			}
 		}
+		if err := tx.SetMeta(adminKey(tenant.ID), admin.AppID+" "+admin.ID+" "+adminSP.ID); err != nil {
+			return err
+		}
 		if t.Credential == nil {
-			return tx.CreateBootstrapToken(&store.BootstrapToken{Hash: sha256.Sum256([]byte(result.BootstrapToken)), TenantID: tenant.ID,
-				PrincipalID: adminSP.ID, ExpiresAt: now.Add(TokenLifetime)})
+			return putToken(tx, result.BootstrapToken, tenant.ID, adminSP.ID, now)
 		}
 		c := *t.Credential
 		c.TenantID, c.ParentID = tenant.ID, admin.ID
@@ -98,6 +105,36 @@ func Create(ctx context.Context, db *store.DB, t Tenant, now time.Time) (Result,
 		return Result{}, fmt.Errorf("the tenant was not created: %w", err)
 	}
 	return result, nil
+}
+
+// NewToken makes another bootstrap token for the first administrator of a
+// tenant, which is named by id or domain.
+func NewToken(ctx context.Context, db *store.DB, tenantRef string, now time.Time) (Result, error) {
+	r := Result{BootstrapToken: TokenPrefix + rand.Text()}
+	err := db.Write(ctx, store.Change{Via: "bootstrap", Action: "bootstrapToken.create"}, func(tx *store.Tx) error {
+		tenant, err := tx.Tenant(ctx, tenantRef)
+		if err != nil {
+			return err
+		}
+		fact, err := tx.Meta(ctx, adminKey(tenant.ID))
+		if err != nil {
+			return err
+		}
+		ids := strings.Fields(fact)
+		if len(ids) != 3 {
+			return fmt.Errorf("the tenant %s has no first administrator", tenant.ID)
+		}
+		r.TenantID, r.AdminClientID, r.AdminObjectID = tenant.ID, ids[0], ids[1]
+		tx.SetTarget(tenant.ID)
+		return putToken(tx, r.BootstrapToken, tenant.ID, ids[2], now)
+	})
+	return r, err
+}
+
+// putToken stores the hash of a bootstrap token.
+func putToken(tx *store.Tx, token, tenantID, principalID string, now time.Time) error {
+	return tx.CreateBootstrapToken(&store.BootstrapToken{Hash: sha256.Sum256([]byte(token)), TenantID: tenantID,
+		PrincipalID: principalID, ExpiresAt: now.Add(TokenLifetime)})
 }
 
 func application(tenantID, name string) *directory.Application {

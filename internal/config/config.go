@@ -164,11 +164,7 @@ func (c *Config) Validate() error {
 	p.check(c.Tokens.LifetimeMin >= shortest && c.Tokens.LifetimeMax <= longest && c.Tokens.LifetimeMin <= c.Tokens.LifetimeMax,
 		"tokens.lifetime_min and lifetime_max must be between 10m and 24h, in this order")
 	p.check(c.Cache.RecordBytes >= 1<<20, "cache.record_bytes must be at least 1048576")
-	switch c.Log.Level {
-	case "debug", "info", "warn", "error":
-	default:
-		p.check(false, "log.level %q must be debug, info, warn or error", c.Log.Level)
-	}
+	p.check(ValidLevel(c.Log.Level), "log.level %q must be debug, info, warn or error", c.Log.Level)
 	c.Issuers.validate(&p)
 	return p.err()
 }
@@ -211,6 +207,15 @@ func (c *Config) Print() ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), e.Close()
+}
+
+// ValidLevel reports whether a text names a log level.
+func ValidLevel(level string) bool {
+	switch level {
+	case "debug", "info", "warn", "error":
+		return true
+	}
+	return false
 }
 
 func validListen(s string) bool {

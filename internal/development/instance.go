@@ -65,6 +65,7 @@ type Instance struct {
 	Provider *IdentityProvider
 
 	dir    string
+	lock   *os.File // held while the instance runs
 	db     *store.DB
 	server *server.Server
 	http   *http.Server
@@ -76,11 +77,16 @@ func Start(ctx context.Context, cfg Config) (*Instance, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the state folder cannot be made: %w", err)
 	}
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	i := &Instance{dir: cfg.Dir, lock: lock, failed: make(chan error, 1)}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address with --listen", cfg.Listen, err)
+		i.closeParts()
+		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address and port with --listen, as in 127.0.0.1:8444", cfg.Listen, err)
 	}
-	i := &Instance{dir: cfg.Dir, failed: make(chan error, 1)}
 	if err := i.start(ctx, cfg, listener); err != nil {
 		_ = listener.Close()
 		i.closeParts()
@@ -252,4 +258,5 @@ func (i *Instance) closeParts() {
 	if i.db != nil {
 		_ = i.db.Close() // every acknowledged write is durable already
 	}
+	_ = i.lock.Close() // which also unlocks
 }

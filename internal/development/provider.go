@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -170,6 +171,9 @@ func (p *IdentityProvider) serveMint(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(strictjson.Document.Bytes)))
 	if err == nil {
+		err = onlyMembers(body, "claims", "header")
+	}
+	if err == nil {
 		err = strictjson.Unmarshal(body, &request, strictjson.Document)
 	}
 	var token string
@@ -183,6 +187,21 @@ func (p *IdentityProvider) serveMint(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = json.MarshalWrite(w, map[string]string{"token": token})
+}
+
+// onlyMembers refuses an object with other members, such as claims that were
+// written one level too high.
+func onlyMembers(body []byte, names ...string) error {
+	object, err := strictjson.ParseObject(body, strictjson.Document)
+	if err != nil {
+		return err
+	}
+	for name := range object.All() {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("unknown member %q; put claims into \"claims\"", name)
+		}
+	}
+	return nil
 }
 
 // Mint signs a token. Claims and header are laid over the defaults: this

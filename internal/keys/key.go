@@ -78,7 +78,7 @@ func label(id, alg string) string { return "cambio signing key " + alg + " " + i
 func openRow(kek *EncryptionKey, row *store.SigningKeyRow) (*signingKey, error) {
 	pkcs8, err := kek.open(row.Sealed, label(row.KeyID, row.Algorithm))
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s (%s) cannot be read: %w; restore the right key-encryption key, or remove this key with `cambio keys remove`", row.KeyID, row.Algorithm, err)
+		return nil, fmt.Errorf("signing key %s (%s) cannot be read: %w; restore the key-encryption key that belongs to this database. If it is lost for good, `cambio keys remove` takes the key out, and every token that it signed with it", row.KeyID, row.Algorithm, err)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(pkcs8)
 	private, ok := parsed.(crypto.Signer)

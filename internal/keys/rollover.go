@@ -97,9 +97,10 @@ func (r *Ring) maker(now time.Time) func(jose.Algorithm) (store.SigningKeyRow, e
 }
 
 // Rotate publishes a successor of every active key now; each signs after the
-// policy's PublishAhead. A successor that is already published stays.
-func (r *Ring) Rotate(ctx context.Context) error {
-	return r.change(ctx, "signingKey.rotate", func(rows []store.SigningKeyRow, now time.Time) ([]step, error) {
+// policy's PublishAhead. A successor that is already published stays; published
+// is false when that is so for every key.
+func (r *Ring) Rotate(ctx context.Context) (published bool, err error) {
+	err = r.change(ctx, "signingKey.rotate", func(rows []store.SigningKeyRow, now time.Time) ([]step, error) {
 		var steps []step
 		for _, alg := range algorithms {
 			if find(rows, alg, Published) != nil {
@@ -111,8 +112,10 @@ func (r *Ring) Rotate(ctx context.Context) error {
 			}
 			steps = append(steps, publish(&row, now.Add(r.cfg.Policy.PublishAhead)))
 		}
+		published = len(steps) > 0
 		return steps, nil
 	})
+	return published, err
 }
 
 // Remove takes a key out at once: it no longer signs and is no longer

@@ -46,9 +46,9 @@ func (r Reason) text() string {
 	case ReasonTimeout:
 		return "the server did not answer in time"
 	case ReasonTLS:
-		return "the server's certificate or TLS version is not accepted"
+		return "its certificate or TLS version is not accepted"
 	case ReasonAddress:
-		return "the server's address is not permitted"
+		return "its address is not permitted"
 	case ReasonRedirect:
 		return "the server answered with a redirect, which is not followed"
 	case ReasonStatus:
