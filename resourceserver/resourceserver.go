@@ -5,7 +5,8 @@
 //		Issuer:   "https://sts.example/7b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77/v2.0",
 //		Audience: "90d4c8f6-2b1e-4a3d-b7c5-1e9f8a6d4c02",
 //	})
-//	mux.Handle("GET /orders", resourceserver.RequireRole("Orders.Read", orders))
+//	if err != nil { … }
+//	mux.Handle("GET /orders", resourceserver.RequireRole("Orders.Read", http.HandlerFunc(orders)))
 //	http.Serve(listener, api.Middleware(mux))
 //
 // It trusts the issuer's discovery document and key set, fetched over TLS, and

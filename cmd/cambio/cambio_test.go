@@ -217,6 +217,12 @@ func TestProduction(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("serve ended with %v", err)
 	}
+	out, err = run(ctx, "audit", "--config", i.config)
+	for _, want := range []string{`"outcome":"allowed"`, `"outcome":"refused","code":700213`, `"action":"tenant.bootstrap"`, `"action":"signingKey.remove"`} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("the audit trail has no %s (%v)", want, err)
+		}
+	}
 }
 
 // manage calls a management API as the administrator.

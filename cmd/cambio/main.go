@@ -56,7 +56,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
-	root.AddCommand(devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), configCommand(), versionCommand())
+	root.AddCommand(devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), auditCommand(), configCommand(), versionCommand())
 	return root
 }
 

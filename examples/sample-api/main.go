@@ -22,6 +22,7 @@ func main() {
 	issuer := flag.String("issuer", "", "the issuer whose access tokens are accepted, as in their iss claim")
 	audience := flag.String("audience", "", "the aud claim that names this API")
 	ca := flag.String("ca", "", "PEM file of the authority that the issuer's certificate comes from (default: the system's)")
+	role := flag.String("role", "Orders.Read", "the app role that callers must hold")
 	listen := flag.String("listen", "127.0.0.1:8080", "address to serve at")
 	flag.Parse()
 
@@ -38,14 +39,14 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Printf("sample API at http://%s/orders\n", listener.Addr())
-	server := http.Server{Handler: handler(api), ReadHeaderTimeout: 5 * time.Second}
+	server := http.Server{Handler: handler(api, *role), ReadHeaderTimeout: 5 * time.Second}
 	log.Fatal(server.Serve(listener))
 }
 
 // handler is the whole API: who calls is known before any of its code runs.
-func handler(api *resourceserver.Validator) http.Handler {
+func handler(api *resourceserver.Validator, role string) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /orders", resourceserver.RequireRole("Orders.Read", http.HandlerFunc(orders)))
+	mux.Handle("GET /orders", resourceserver.RequireRole(role, http.HandlerFunc(orders)))
 	return api.Middleware(mux)
 }
 

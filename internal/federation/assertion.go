@@ -39,7 +39,7 @@ func (a *Assertion) Algorithm() string { return string(a.jws.Header.Algorithm) }
 func Parse(token string) (*Assertion, *oauth.Error) {
 	jws, err := jose.ParseCompact(token)
 	if err != nil {
-		return nil, oauth.Refuse(oauth.MalformedAssertion, "it is not a compact JWS ("+err.Error()+")")
+		return nil, oauth.Refuse(oauth.MalformedAssertion, "it is not a compact JWS ("+mangled(token, err)+")")
 	}
 	if !acceptedType(jws.Header.Type) {
 		return nil, oauth.Refuse(oauth.MalformedAssertion, "its header says that it is of type '"+jws.Header.Type+"', which is no assertion")
@@ -53,6 +53,20 @@ func Parse(token string) (*Assertion, *oauth.Error) {
 		return nil, refusal
 	}
 	return a, a.readTimes(claims)
+}
+
+// mangled names what scripts most often do to a token, or else the parser's
+// complaint.
+func mangled(token string, err error) string {
+	switch {
+	case len(token) > 7 && strings.EqualFold(token[:7], "Bearer "):
+		return "it begins with Bearer; send the token alone"
+	case strings.HasSuffix(token, "\n") || strings.HasSuffix(token, "\r"):
+		return "it ends with a line break; send the token alone"
+	case strings.HasPrefix(token, `"`):
+		return "it begins with a quotation mark; send the token alone"
+	}
+	return err.Error()
 }
 
 // acceptedType holds the allow-list of RFC 8725 §3.11: platforms send JWT,

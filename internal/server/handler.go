@@ -111,7 +111,9 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	case armAPI:
 		fail(w, a, http.StatusNotFound, "InvalidResourceType", "There is nothing at this path.", call)
 	default:
-		token.WriteError(w, oauth.Refuse(oauth.MalformedRequest, "there is nothing at this path").Answered(oauth.InvalidRequest, http.StatusNotFound), ids)
+		refusal := oauth.Refuse(oauth.MalformedRequest, "there is nothing at this path").Answered(oauth.InvalidRequest, http.StatusNotFound)
+		refusal.URI = false // the page is about forms
+		token.WriteError(w, refusal, ids)
 	}
 }
 

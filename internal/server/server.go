@@ -214,13 +214,13 @@ func (s *Server) reloadKeys(ctx context.Context) {
 
 func (s *Server) observeExchange(o token.Outcome) {
 	s.metrics.Exchange(o.Code, o.Duration)
-	level := slog.LevelDebug
+	level, message := slog.LevelDebug, "token issued"
 	if o.Code != 0 {
-		level = slog.LevelInfo
+		level, message = slog.LevelInfo, "token refused"
 	}
 	if s.opt.Log.Enabled(context.Background(), level) {
-		s.opt.Log.Log(context.Background(), level, "token request", "code", int(o.Code), "tenant", o.TenantID,
-			"client", oauth.Show(o.ClientID), "credential", o.Credential, "trace_id", o.TraceID, "took", o.Duration)
+		s.opt.Log.Log(context.Background(), level, message, "code", int(o.Code), "reason", o.Reason, "tenant", o.TenantID,
+			"client", oauth.Show(o.ClientID), "credential", o.Credential, "trace_id", o.TraceID, "took_ms", float64(o.Duration.Microseconds())/1000)
 	}
 }
 

@@ -45,6 +45,7 @@ type Recorder interface {
 // Outcome is what an observer learns of one request.
 type Outcome struct {
 	Code       oauth.Code // 0: allowed
+	Reason     string     // of a refusal, as shown to the caller
 	Algorithm  string     // of the issued token
 	Duration   time.Duration
 	TenantID   string

@@ -164,7 +164,7 @@ func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
 func (x *exchange) outcome(refusal *oauth.Error, now time.Time) Outcome {
 	o := Outcome{Duration: now.Sub(x.started), ClientID: x.request.clientID, TraceID: x.traceID, Algorithm: x.token.algorithm}
 	if refusal != nil {
-		o.Code = refusal.Code
+		o.Code, o.Reason = refusal.Code, refusal.Description
 	}
 	if x.tenant != nil {
 		o.TenantID = x.tenant.ID
