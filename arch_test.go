@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	// What wires, and what starts.
 	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token"},
-	"internal/development": {"internal/bootstrap", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
+	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
 	"cmd/cambio": {"internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/oauth", "internal/oidc",
 		"internal/server", "internal/store"},
 	// Public packages, and test parts of packages.
@@ -84,6 +84,7 @@ var dependencies = map[string]string{
 	"github.com/prometheus/client_golang": "metrics in the format that operators scrape",
 	"github.com/spf13/cobra":              "commands, flags, help and completion",
 	"go.yaml.in/yaml/v3":                  "the configuration file, with unknown keys refused",
+	"golang.org/x/net":                    "a bound on open connections (netutil)",
 	"golang.org/x/time":                   "token buckets for look-ups that end in a refusal",
 	"modernc.org/sqlite":                  "the database inside, without cgo",
 	"github.com/go-jose/go-jose/v4":       "test oracle for the verifier; not in the binary",

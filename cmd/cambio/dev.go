@@ -46,7 +46,7 @@ func devCommand() *cobra.Command {
 	flags.StringVar(&f.issuerCA, "issuer-ca", "", "PEM file with certificate authorities of external issuers")
 	flags.StringArrayVar(&f.allow, "allow-issuer-address", nil, "private or loopback address range (CIDR) that external issuers may be on; repeatable")
 	flags.StringArrayVar(&f.rehearse, "rehearse-issuer", nil, "accept tokens of the built-in provider for this issuer, instead of fetching its keys; repeatable")
-	flags.StringVar(&f.compat, "compat", string(directory.Relaxed), "compatibility level of the tenant: relaxed or strict")
+	flags.StringVar(&f.compat, "compat", "", "set the tenant's compatibility level: relaxed or strict (relaxed at first; kept over restarts)")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error; logs go to standard error")
 	return cmd
 }
@@ -54,7 +54,7 @@ func devCommand() *cobra.Command {
 func (f *devFlags) config() (development.Config, error) {
 	c := development.Config{Dir: f.state, Listen: f.listen, Compat: directory.Compat(f.compat), IssuerCAFile: f.issuerCA,
 		Rehearse: f.rehearse, Log: logger(f.logLevel)}
-	if c.Compat != directory.Relaxed && c.Compat != directory.Strict {
+	if c.Compat != "" && c.Compat != directory.Relaxed && c.Compat != directory.Strict {
 		return c, usageError{fmt.Errorf("--compat %q must be relaxed or strict", f.compat)}
 	}
 	if !config.ValidLevel(f.logLevel) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"cambio/internal/config"
 	"cambio/internal/keys"
@@ -92,7 +93,8 @@ func serve(ctx context.Context, cfg config.Config) error {
 		return fmt.Errorf("public.listen: %w", err)
 	}
 	failed := make(chan error, 2)
-	go func() { failed <- public.ServeTLS(listener, "", "") }()
+	limited := netutil.LimitListener(listener, cfg.Public.MaxConnections)
+	go func() { failed <- public.ServeTLS(limited, "", "") }()
 	operations, err := serveOperations(cfg.Operations.Listen, s, log, failed)
 	if err != nil {
 		return errors.Join(err, public.Close())
@@ -148,10 +150,10 @@ func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options,
 	}, nil
 }
 
-// keyPolicy keeps a retired key published until its last token has expired,
-// with an hour to spare for clocks.
+// keyPolicy keeps a retired key published for longer than any token may live,
+// whatever the lifetime was when it signed.
 func keyPolicy(cfg config.Config) keys.Policy {
-	return keys.Policy{RotateEvery: cfg.Keys.RotateEvery, PublishAhead: cfg.Keys.PublishAhead, RetireAfter: cfg.Tokens.LifetimeMax + time.Hour}
+	return keys.Policy{RotateEvery: cfg.Keys.RotateEvery, PublishAhead: cfg.Keys.PublishAhead, RetireAfter: 25 * time.Hour}
 }
 
 func issuerConfig(c config.Issuers) (out oidc.Config, issuedAtOptional []string, err error) {

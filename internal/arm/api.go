@@ -131,6 +131,11 @@ func (q *request) subscription() string { return q.call.Tenant.ID }
 
 // write runs a mutation as one transaction with its audit row.
 func (q *request) write(action, target string, fn func(*store.Tx) error) error {
+	if check := q.call.StillAllowed; check != nil {
+		if err := check(q.r.Context()); err != nil {
+			return err
+		}
+	}
 	return q.db.Write(q.r.Context(), store.Change{
 		TenantID: q.call.Tenant.ID, PrincipalID: q.call.Caller.PrincipalID, ClientID: q.call.Caller.AppID,
 		Via: "arm", CorrelationID: q.call.CorrelationID, Action: action, Target: target,

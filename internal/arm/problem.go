@@ -68,6 +68,8 @@ func problemOf(err error) (p *Problem, internal bool) {
 		return &Problem{body.Status, CodeInvalidContent, body.Message}, false
 	case errors.As(err, &syntax):
 		return &Problem{http.StatusBadRequest, CodeInvalidContent, "The request body: " + syntax.Error() + "."}, false
+	case errors.Is(err, management.ErrNoLongerAllowed):
+		return &Problem{http.StatusUnauthorized, "AuthenticationFailed", "Access token validation failure: " + err.Error() + "."}, false
 	case errors.Is(err, store.ErrThrottled):
 		return &Problem{http.StatusTooManyRequests, CodeTooManyRequests, "Too many requests. Try again later."}, false
 	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -42,6 +42,7 @@ type Public struct {
 	Listen          string        `yaml:"listen" doc:"Address and port."`
 	CertificateFile string        `yaml:"certificate_file" doc:"PEM file with the server's certificate chain. Required. Read again when it changes."`
 	KeyFile         string        `yaml:"key_file" doc:"PEM file with the certificate's private key. Required."`
+	MaxConnections  int           `yaml:"max_connections" doc:"How many connections are open at a time; more wait. Each may hold about 100 KB while its request arrives."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" doc:"How long requests may go on after a stop signal."`
 }
 
@@ -99,7 +100,7 @@ type Log struct {
 // Default returns the defaults. Required values are empty.
 func Default() Config {
 	return Config{
-		Public:     Public{Listen: ":8443", ShutdownTimeout: 20 * time.Second},
+		Public:     Public{Listen: ":8443", MaxConnections: 4096, ShutdownTimeout: 20 * time.Second},
 		Operations: Operations{Listen: "127.0.0.1:9464"},
 		Keys:       Keys{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour},
 		Tokens:     Tokens{LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute},
@@ -151,11 +152,12 @@ func (c *Config) Validate() error {
 	p.check(c.BaseURL != "", "base_url is required: the public origin, as in https://sts.example.net")
 	if c.BaseURL != "" {
 		u, err := url.Parse(c.BaseURL)
-		p.check(err == nil && u.Scheme == "https" && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
-			"base_url %q must be an https origin without a path or trailing slash", c.BaseURL)
+		p.check(err == nil && u.Hostname() != "" && u.Port() != "0" && c.BaseURL == "https://"+strings.ToLower(u.Host) && !strings.HasSuffix(u.Host, ":"),
+			"base_url %q must be an https origin in lower case, without a path or trailing slash", c.BaseURL)
 	}
 	p.check(validListen(c.Public.Listen), "public.listen %q must be an address and a port", c.Public.Listen)
 	p.check(c.Public.CertificateFile != "" && c.Public.KeyFile != "", "public.certificate_file and public.key_file are required: clients refuse plain http")
+	p.check(c.Public.MaxConnections > 0, "public.max_connections must be positive")
 	p.check(c.Public.ShutdownTimeout > 0, "public.shutdown_timeout must be positive")
 	p.check(c.Operations.Listen == "" || validListen(c.Operations.Listen), "operations.listen %q must be an address and a port, or empty", c.Operations.Listen)
 	p.check(c.Database.Path != "", "database.path is required")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-const good = `base_url: https://sts.example.net
+const good = `base_url: "https://sts.example.net"
 public: {certificate_file: tls.crt, key_file: tls.key}
 database: {path: /var/lib/cambio/cambio.db}
 `
@@ -23,6 +23,11 @@ func TestParse(t *testing.T) {
 		"wrong type":            {good + "tokens: {lifetime_min: soon}\n", "line 4"},
 		"http":                  {strings.Replace(good, "https:", "http:", 1), "must be an https origin"},
 		"path in the origin":    {strings.Replace(good, ".net", ".net/sts", 1), "must be an https origin"},
+		"query":                 {strings.Replace(good, ".net", ".net?", 1), "must be an https origin"},
+		"fragment":              {strings.Replace(good, ".net", ".net#", 1), "must be an https origin"},
+		"empty port":            {strings.Replace(good, ".net", ".net:", 1), "must be an https origin"},
+		"port 0":                {strings.Replace(good, ".net", ".net:0", 1), "must be an https origin"},
+		"upper case":            {strings.Replace(good, "sts", "STS", 1), "must be an https origin"},
 		"trailing slash":        {strings.Replace(good, ".net", ".net/", 1), "must be an https origin"},
 		"no certificate":        {strings.Replace(good, "certificate_file: tls.crt, ", "", 1), "certificate_file"},
 		"lifetimes swapped":     {good + "tokens: {lifetime_min: 2h, lifetime_max: 1h}\n", "tokens.lifetime_min"},

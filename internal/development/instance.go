@@ -14,6 +14,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/net/netutil"
+
+	"cambio/internal/config"
 	"cambio/internal/directory"
 	"cambio/internal/jose"
 	"cambio/internal/keys"
@@ -24,12 +27,12 @@ import (
 
 // Config is what a development instance needs. Dir and Listen are required.
 type Config struct {
-	Dir            string // state folder; made when it is missing
-	Listen         string // address and port; port 0 takes a free one
-	Compat         directory.Compat
-	IssuerCAFile   string         // further certificate authorities of issuers
-	AllowAddresses []netip.Prefix // private addresses that issuers may be on
-	Rehearse       []string       // issuers whose keys are replaced by the provider's
+	Dir            string           // state folder; made when it is missing
+	Listen         string           // address and port; port 0 takes a free one
+	Compat         directory.Compat // of the tenant; empty leaves it as it is, relaxed at first
+	IssuerCAFile   string           // further certificate authorities of issuers
+	AllowAddresses []netip.Prefix   // private addresses that issuers may be on
+	Rehearse       []string         // issuers whose keys are replaced by the provider's
 	Log            *slog.Logger
 
 	keys keys.Policy // the zero value is the production policy; tests compress it
@@ -108,11 +111,7 @@ func (i *Instance) start(ctx context.Context, cfg Config, listener net.Listener)
 	if i.db, err = store.Open(store.Config{Path: filepath.Join(cfg.Dir, "cambio.db"), Logger: cfg.Log}); err != nil {
 		return err
 	}
-	compat := cfg.Compat
-	if compat == "" {
-		compat = directory.Relaxed
-	}
-	seeded, err := ensureSeed(ctx, i.db, i.Provider.Issuer(), compat, now)
+	seeded, err := ensureSeed(ctx, i.db, i.Provider.Issuer(), cfg.Compat, now)
 	if err != nil {
 		return err
 	}
@@ -136,7 +135,8 @@ func (i *Instance) start(ctx context.Context, cfg Config, listener net.Listener)
 		IDP: Provider{Issuer: i.Provider.Issuer(), MintURL: i.Provider.Issuer() + "/mint"}}
 	i.http = server.NewHTTPServer(i.server.Handler(), cfg.Log)
 	i.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
-	go func() { i.failed <- i.http.ServeTLS(listener, "", "") }()
+	limited := netutil.LimitListener(listener, config.Default().Public.MaxConnections)
+	go func() { i.failed <- i.http.ServeTLS(limited, "", "") }()
 	return nil
 }
 
@@ -232,13 +232,21 @@ func loadProvider(dir, issuer string) (*IdentityProvider, error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if raw, err = GenerateProviderKeys(); err == nil {
-			err = os.WriteFile(path, raw, 0o600)
+			err = writeFile(path, raw)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the keys of the built-in provider: %w", err)
 	}
 	return LoadIdentityProvider(issuer, time.Now, raw)
+}
+
+// writeFile puts a private file in place as a whole.
+func writeFile(path string, raw []byte) error {
+	if err := os.WriteFile(path+".new", raw, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // Failed delivers the error that ended serving, if one does.

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -109,6 +110,9 @@ func LoadIdentityProvider(issuer string, clock func() time.Time, keysPEM []byte)
 		// RSA keys sign RS and PS tokens alike, so the key must not be bound.
 		jwks = append(jwks, strings.Replace(string(public), `"alg":"RS256",`, "", 1))
 		p.keys = append(p.keys, k)
+	}
+	if len(p.keys) == 0 {
+		return nil, errors.New("the provider's keys are damaged: there is none; remove the file to have new ones made")
 	}
 	p.jwks = []byte(`{"keys":[` + strings.Join(jwks, ",") + `]}`)
 	return p, nil

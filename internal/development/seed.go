@@ -34,6 +34,7 @@ const (
 	seedClient   = "dev/client"
 	seedObject   = "dev/client-object"
 	seedResource = "dev/resource"
+	seedIssuer   = "dev/issuer" // the provider's issuer at the last start
 )
 
 // ensureSeed seeds an empty database, and points the seeded credential at the
@@ -53,7 +54,7 @@ func ensureSeed(ctx context.Context, db *store.DB, issuer string, compat directo
 		if err != nil {
 			return err
 		}
-		if tenant.Compat != compat {
+		if compat != "" && tenant.Compat != compat {
 			tenant.Compat = compat
 			if err := tx.UpdateTenant(&tenant); err != nil {
 				return err
@@ -64,18 +65,34 @@ func ensureSeed(ctx context.Context, db *store.DB, issuer string, compat directo
 	return s, err
 }
 
-// followIssuer changes the issuer of the seeded credential, if it is still
-// there: whoever deleted it meant it.
+// followIssuer points the seeded credentials at the provider's present issuer.
+// One that was deleted, or that somebody pointed elsewhere, was meant so.
 func followIssuer(ctx context.Context, tx *store.Tx, s seed, issuer string) error {
-	credential, err := tx.Credential(ctx, s.tenantID, s.clientObjectID, credentialRef)
-	if store.IsNotFound(err) || err == nil && credential.Issuer == issuer {
-		return nil
-	}
-	if err != nil {
+	last, err := tx.Meta(ctx, seedIssuer)
+	if err != nil && !store.IsNotFound(err) {
 		return err
 	}
-	credential.Issuer = issuer
-	return tx.UpdateCredential(&credential)
+	if last == issuer {
+		return nil
+	}
+	admin, err := tx.Application(ctx, s.tenantID, store.Ref{AppID: s.adminClientID})
+	if err != nil && !store.IsNotFound(err) {
+		return err
+	}
+	for _, parent := range []string{s.clientObjectID, admin.ID} {
+		credential, err := tx.Credential(ctx, s.tenantID, parent, credentialRef)
+		if store.IsNotFound(err) || err == nil && credential.Issuer != last {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		credential.Issuer = issuer
+		if err := tx.UpdateCredential(&credential); err != nil {
+			return err
+		}
+	}
+	return tx.SetMeta(seedIssuer, issuer)
 }
 
 func readSeed(ctx context.Context, db *store.DB) (seed, error) {

@@ -6,7 +6,15 @@ import "sync/atomic"
 type TenantRecord struct {
 	Tenant
 	Seq int64 // change-feed sequence that this record includes
+
+	stale atomic.Bool
 }
+
+// MarkStale notes that a later state than this record's has been committed.
+func (r *TenantRecord) MarkStale() { r.stale.Store(true) }
+
+// Stale reports whether a later state has been committed.
+func (r *TenantRecord) Stale() bool { return r.stale.Load() }
 
 // ClientRecord is everything the token path must know of one client, compiled
 // when it is loaded and immutable afterwards, but for the mark that a newer

@@ -128,16 +128,21 @@ func checkRoleValue(v string) error {
 	return nil
 }
 
-// CheckRoleRemoval checks that every role that is in old and not in new was
-// disabled before: removal is final, and a disabled role can still be given
-// back. The error is an *Error of kind Invalid.
+// CheckRoleRemoval checks that every enabled role of old is in new with the
+// same value: who holds a role must not find another permission under it, and
+// removal is final, while a disabled role can still be given back. The error
+// is an *Error of kind Invalid.
 func CheckRoleRemoval(old, new []AppRole) error {
-	kept := make(map[string]bool, len(new))
+	kept := make(map[string]*AppRole, len(new))
 	for i := range new {
-		kept[strings.ToLower(new[i].ID)] = true
+		kept[strings.ToLower(new[i].ID)] = &new[i]
 	}
 	for i := range old {
-		if old[i].IsEnabled && !kept[strings.ToLower(old[i].ID)] {
+		now := kept[strings.ToLower(old[i].ID)]
+		if old[i].IsEnabled && now != nil && now.Value != old[i].Value {
+			return Errorf(Invalid, "appRoles.value", "appRoles: role %s ('%s') is enabled, and those who hold it would hold '%s' instead. Set isEnabled to false first, then change its value.", old[i].ID, old[i].Value, now.Value)
+		}
+		if old[i].IsEnabled && now == nil {
 			return Errorf(Invalid, "appRoles", "appRoles: role %s ('%s') is enabled. Set isEnabled to false first, then remove it.", old[i].ID, old[i].Value)
 		}
 	}

@@ -153,6 +153,9 @@ func TestCheckRoleRemoval(t *testing.T) {
 	checkTarget(t, CheckRoleRemoval(enabled, nil), "appRoles")
 	checkTarget(t, CheckRoleRemoval(disabled, nil), "")
 	checkTarget(t, CheckRoleRemoval(enabled, []AppRole{{ID: strings.ToLower(enabled[0].ID)}}), "")
+	renamed := []AppRole{{ID: enabled[0].ID, Value: "Admin", IsEnabled: true}}
+	checkTarget(t, CheckRoleRemoval(enabled, renamed), "appRoles.value")
+	checkTarget(t, CheckRoleRemoval(disabled, renamed), "")
 }
 
 func TestValidateTenant(t *testing.T) {

@@ -95,6 +95,11 @@ func (s *surface) handle(step func(*request) error) management.Handler {
 
 // write runs a mutation as one transaction with its audit row.
 func (q *request) write(action, target string, fn func(*store.Tx) error) error {
+	if check := q.call.StillAllowed; check != nil {
+		if err := check(q.r.Context()); err != nil {
+			return err
+		}
+	}
 	return q.db.Write(q.r.Context(), store.Change{
 		TenantID: q.call.Tenant.ID, PrincipalID: q.call.Caller.PrincipalID, ClientID: q.call.Caller.AppID,
 		Via: "graph", CorrelationID: q.call.CorrelationID, Action: action, Target: target,

@@ -72,6 +72,8 @@ func problemOf(err error) (p *Problem, internal bool) {
 		return bodyProblem(body), false
 	case errors.As(err, &syntax):
 		return badRequest("The request body: " + syntax.Error() + "."), false
+	case errors.Is(err, management.ErrNoLongerAllowed):
+		return &Problem{http.StatusUnauthorized, "InvalidAuthenticationToken", "Access token validation failure: " + err.Error() + "."}, false
 	case errors.Is(err, store.ErrThrottled):
 		return &Problem{http.StatusTooManyRequests, CodeTooManyRequests, "Too many requests. Try again later."}, false
 	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

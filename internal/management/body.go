@@ -9,8 +9,10 @@ import (
 	"strings"
 )
 
-// MaxBody bounds a request body in bytes, as sent and after decompression.
-const MaxBody = 1 << 20
+// MaxBody bounds a request body in bytes, as sent and after decompression. The
+// largest application that clients send has a few dozen KiB; what is read here
+// is merged while every other write waits.
+const MaxBody = 256 << 10
 
 // BodyError is a request body that cannot be used. Message is safe to show.
 type BodyError struct {

@@ -6,6 +6,8 @@
 package management
 
 import (
+	"context"
+	"errors"
 	"net/http"
 
 	"cambio/internal/directory"
@@ -76,7 +78,15 @@ type Call struct {
 	Params        map[string]string // decoded path variables by name
 	RequestID     string            // sent back as request-id / x-ms-request-id
 	CorrelationID string            // the client's own id, or RequestID
+
+	// StillAllowed is asked just before a write: a body may arrive long after
+	// the caller was authenticated, and its rights may have ended meanwhile.
+	// Nil allows.
+	StillAllowed func(ctx context.Context) error
 }
+
+// ErrNoLongerAllowed is StillAllowed's answer to a caller whose rights ended.
+var ErrNoLongerAllowed = errors.New("the caller's rights ended while the request arrived")
 
 // Handler answers one management request.
 type Handler func(w http.ResponseWriter, r *http.Request, c *Call)

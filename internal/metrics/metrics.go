@@ -64,9 +64,9 @@ func (m *Metrics) Management(status int) {
 	m.requests.WithLabelValues(strconv.Itoa(status/100) + "xx").Inc()
 }
 
-// Gauge registers a value that is read at each scrape.
-func (m *Metrics) Gauge(name, help string, read func() float64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+// Counter registers a count that somebody else keeps, read at each scrape.
+func (m *Metrics) Counter(name, help string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
 }
 
 // Handler serves the metrics in Prometheus' text format.

@@ -3,7 +3,8 @@
 // error, HTTP status, safe text).
 //
 // It is pure. What it renders is shown to callers that proved nothing, so a
-// text only ever repeats what the caller itself presented, made safe to show.
+// text only ever repeats what the caller itself presented, made safe to show,
+// and the display names that Entra's texts have too.
 package oauth
 
 // Request parameters (RFC 6749, RFC 7521, Entra's v1 "resource").
@@ -35,5 +36,4 @@ const (
 	UnauthorizedClient     = "unauthorized_client"
 	UnsupportedGrantType   = "unsupported_grant_type"
 	TemporarilyUnavailable = "temporarily_unavailable"
-	ServerError            = "server_error"
 )

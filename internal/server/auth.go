@@ -116,6 +116,23 @@ func (s *Server) callerOf(ctx context.Context, c ownClaims) (directory.Tenant, m
 	return tenant.Tenant, management.NewCaller(sp.ID, client.ClientID, roles), nil
 }
 
+// stillAllowed authenticates a caller once more. A bootstrap token is good for
+// the one request that used it up.
+func (s *Server) stillAllowed(ctx context.Context, r *http.Request, caller management.Caller, permission management.Permission) error {
+	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.HasPrefix(bearer, bootstrap.TokenPrefix) {
+		return nil
+	}
+	claims, err := s.verifyOwn(bearer)
+	if err == nil {
+		_, caller, err = s.callerOf(ctx, claims)
+	}
+	if errors.Is(err, errUnauthenticated) || err == nil && !caller.Holds(permission) {
+		return management.ErrNoLongerAllowed
+	}
+	return err
+}
+
 // authenticateBootstrap uses a bootstrap token up: it acts once, as the
 // administrator that `cambio bootstrap` made, with all of its roles.
 func (s *Server) authenticateBootstrap(ctx context.Context, bearer string) (directory.Tenant, management.Caller, error) {
@@ -124,6 +141,7 @@ func (s *Server) authenticateBootstrap(ctx context.Context, bearer string) (dire
 	var grant store.BootstrapToken
 	err := s.opt.DB.Write(ctx, store.Change{Via: "bootstrap", Action: "bootstrapToken.use"}, func(tx *store.Tx) (err error) {
 		grant, err = tx.ConsumeBootstrapToken(hash, s.opt.Clock())
+		tx.SetTarget("tenants/" + grant.TenantID + "/servicePrincipals/" + grant.PrincipalID)
 		return err
 	})
 	var refused *directory.Error

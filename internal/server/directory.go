@@ -37,9 +37,11 @@ func (d *tokenDirectory) Client(ctx context.Context, tenantID, clientID string) 
 // Resource implements token.Directory.
 func (d *tokenDirectory) Resource(ctx context.Context, tenantID, identifier string) (*directory.ResourceRecord, error) {
 	if slices.Contains(d.managementURIs, identifier) {
-		if identifier = d.managementAppID(tenantID); identifier == "" {
-			return nil, token.ErrNotFound
+		appID, err := d.managementApp(ctx, tenantID)
+		if err != nil {
+			return nil, err
 		}
+		identifier = appID
 	}
 	r, err := d.records.Resource(ctx, tenantID, identifier)
 	return r, translate(err)
@@ -51,16 +53,29 @@ func (d *tokenDirectory) Confirm(ctx context.Context, known *directory.ClientRec
 	return r, translate(err)
 }
 
-// managementAppID is the appId of a tenant's management resource, or "".
-func (d *tokenDirectory) managementAppID(tenantID string) string {
+// managementApp is the appId of a tenant's management resource.
+func (d *tokenDirectory) managementApp(ctx context.Context, tenantID string) (string, error) {
 	if id, ok := d.apps.Load(tenantID); ok {
-		return id.(string)
+		return id.(string), nil
 	}
-	id, err := d.db.Meta(context.Background(), bootstrap.ManagementKey(tenantID))
-	if err != nil || id == "" {
-		return ""
+	id, err := d.db.Meta(ctx, bootstrap.ManagementKey(tenantID))
+	switch {
+	case store.IsNotFound(err), err == nil && id == "":
+		return "", token.ErrNotFound
+	case err != nil:
+		return "", err
 	}
 	d.apps.Store(tenantID, id)
+	return id, nil
+}
+
+// managementAppID is managementApp for those who only compare: when it cannot
+// be known, nothing is it.
+func (d *tokenDirectory) managementAppID(tenantID string) string {
+	id, err := d.managementApp(context.Background(), tenantID)
+	if err != nil {
+		return ""
+	}
 	return id
 }
 

@@ -67,6 +67,7 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 			"Insufficient privileges to complete the operation. It takes the app role '"+string(m.route.permission)+"' of the management resource.", call)
 	default:
 		call.Tenant, call.Caller = tenant, caller
+		call.StillAllowed = func(ctx context.Context) error { return s.stillAllowed(ctx, r, caller, m.route.permission) }
 		m.route.managed(recorder, r, call)
 	}
 }

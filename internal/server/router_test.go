@@ -97,14 +97,25 @@ func TestRouterRefusesContradictions(t *testing.T) {
 	}
 }
 
-func TestUnderOrigin(t *testing.T) {
+func TestPlaceHolds(t *testing.T) {
 	const base = "https://sts.example.net:8443"
-	for issuer, want := range map[string]bool{
-		base: true, base + "/": true, base + "/tenant/v2.0": true, "HTTPS://STS.example.net:8443/x": true, base + "?x": true,
-		base + "0/x": false, "https://sts.example.net": false, "https://sts.example.net:8443.evil.example": false, "https://other.example/" + base: false,
+	for _, c := range []struct {
+		base, issuer string
+		want         bool
+	}{
+		{base, base, true}, {base, base + "/", true}, {base, base + "/tenant/v2.0", true}, {base, "HTTPS://STS.example.net:8443/x", true},
+		{base, base + "?x", true}, {base, "https://user@sts.example.net:8443/x", true},
+		{base, base + "0/x", false}, {base, "https://sts.example.net", false}, {base, "https://sts.example.net:8443.evil.example", false},
+		{base, "https://other.example/" + base, false}, {base, "%zz", false},
+		{"https://sts.example.net", "https://sts.example.net:443/t/v2.0", true}, {"https://sts.example.net:443", "https://STS.example.net/t", true},
+		{base + "/idp", base + "/idp", true}, {base + "/idp", base + "/idp/", true}, {base + "/idp", base + "/idpx", false},
 	} {
-		if got := underOrigin(base, issuer); got != want {
-			t.Errorf("%s: %v, want %v", issuer, got, want)
+		p, err := placeOf(c.base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.holds(c.issuer); got != c.want {
+			t.Errorf("%s at %s: %v, want %v", c.issuer, c.base, got, c.want)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"cambio/internal/arm"
@@ -54,6 +54,8 @@ type Mount struct {
 // concurrent use.
 type Server struct {
 	opt            Options
+	origin         place
+	mounted        []place // issuers of others on the same origin
 	managementURIs []string
 	directory      *tokenDirectory
 	ring           *keys.Ring
@@ -64,6 +66,7 @@ type Server struct {
 	metrics        *metrics.Metrics
 	router         *router
 	keysChanged    chan struct{} // capacity 1: wakes maintain
+	keysUnread     atomic.Bool   // the last reading of the signing keys failed
 	stop           context.CancelFunc
 	done           chan struct{}
 }
@@ -72,6 +75,13 @@ type Server struct {
 func New(ctx context.Context, opt Options) (*Server, error) {
 	s := &Server{opt: opt, metrics: metrics.New(), keysChanged: make(chan struct{}, 1), done: make(chan struct{})}
 	s.managementURIs = append([]string{opt.BaseURL, opt.BaseURL + "/"}, opt.ManagementURIs...)
+	var err error
+	if s.origin, err = placeOf(opt.BaseURL); err != nil {
+		return nil, err
+	}
+	if s.mounted, err = mountedIssuers(opt); err != nil {
+		return nil, err
+	}
 	ring, err := keys.Open(ctx, keys.Config{DB: opt.DB, KEK: opt.KEK, Policy: opt.Keys, Clock: opt.Clock})
 	if err != nil {
 		return nil, err
@@ -92,6 +102,8 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.graph = graph.New(graph.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer,
 		ManagementAppID: s.directory.managementAppID, PageKey: pageKey, Logger: opt.Log, Clock: opt.Clock})
 	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, PageKey: pageKey, Logger: opt.Log})
+	s.metrics.Counter("cambio_store_commits_total", "Transactions committed by the store's writer.", func() float64 { return float64(opt.DB.Stats().Commits) })
+	s.metrics.Counter("cambio_store_writes_total", "Decisions and management writes in those transactions.", func() float64 { return float64(opt.DB.Stats().Jobs) })
 	s.router = newRouter(s.routes())
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
@@ -120,28 +132,16 @@ func (s *Server) verifier() *federation.Verifier {
 	})
 }
 
-// ownIssuer reports whether an issuer is this server itself.
+// ownIssuer reports whether an issuer is this server itself. The development
+// provider is another issuer on the same origin, and what resembles it is a
+// mistake about that issuer, not about this.
 func (s *Server) ownIssuer(issuer string) bool {
-	for _, m := range s.opt.Mounts {
-		// The development provider is another issuer on the same origin, and
-		// what resembles it is a mistake about that issuer, not about this.
-		if path, _, ok := strings.Cut(m.Pattern, "/.well-known/"); ok && underOrigin(s.opt.BaseURL+path, issuer) {
+	for _, m := range s.mounted {
+		if m.holds(issuer) {
 			return false
 		}
 	}
-	return underOrigin(s.opt.BaseURL, issuer)
-}
-
-// underOrigin reports whether a URL is at an origin, in any spelling of its
-// case.
-func underOrigin(base, issuer string) bool {
-	if len(issuer) < len(base) || !strings.EqualFold(issuer[:len(base)], base) {
-		return false
-	}
-	// What follows decides: a longer port, or another host that begins alike,
-	// is another origin.
-	rest := issuer[len(base):]
-	return rest == "" || rest[0] == '/' || rest[0] == '?' || rest[0] == '#'
+	return s.origin.holds(issuer)
 }
 
 // checkIssuer is the rule for the issuer of a new credential.
@@ -162,8 +162,12 @@ func IssuerCheck(baseURL string, cfg oidc.Config) (func(issuer string) error, er
 		return nil, err
 	}
 	sets.Close()
+	origin, err := placeOf(baseURL)
+	if err != nil {
+		return nil, err
+	}
 	return func(issuer string) error {
-		if underOrigin(baseURL, issuer) {
+		if origin.holds(issuer) {
 			return errOwnIssuer
 		}
 		return sets.CheckIssuer(issuer)
@@ -180,7 +184,9 @@ func (s *Server) lifetime() time.Duration {
 	return s.opt.LifetimeMin + rand.N(spread)
 }
 
-// maintain does what is due with the signing keys until the server closes.
+// maintain does what is due with the signing keys until the server closes. It
+// reads them at each tick: a key that another process removed must not sign on
+// because one reading failed.
 func (s *Server) maintain(ctx context.Context) {
 	defer close(s.done)
 	every := min(s.opt.Keys.PublishAhead/8, 10*time.Second)
@@ -192,6 +198,7 @@ func (s *Server) maintain(ctx context.Context) {
 			return
 		case <-s.keysChanged:
 		case <-tick.C:
+			s.readKeys(ctx)
 		}
 		if err := s.ring.Maintain(ctx); err != nil && ctx.Err() == nil {
 			s.opt.Log.Error("signing keys could not be maintained; the next attempt follows", "error", err)
@@ -203,12 +210,21 @@ func (s *Server) maintain(ctx context.Context) {
 // process. It runs on the store's goroutine and so must not write: what
 // follows from the change is left to maintain.
 func (s *Server) reloadKeys(ctx context.Context) {
-	if err := s.ring.Reload(ctx); err != nil && ctx.Err() == nil {
-		s.opt.Log.Error("signing keys could not be read again", "error", err)
-	}
+	s.readKeys(ctx)
 	select {
 	case s.keysChanged <- struct{}{}:
 	default: // already told
+	}
+}
+
+func (s *Server) readKeys(ctx context.Context) {
+	err := s.ring.Reload(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	s.keysUnread.Store(err != nil)
+	if err != nil {
+		s.opt.Log.Error("signing keys could not be read again; the next attempt follows", "error", err)
 	}
 }
 

@@ -143,6 +143,44 @@ func (r *rig) write(t *testing.T, fn func(*store.Tx) error) {
 	}
 }
 
+// A caller whose rights end while its body arrives writes nothing.
+func TestRightsEndWhileTheBodyArrives(t *testing.T) {
+	r := newRig(t)
+	token := r.token(t)
+	body := &endingBody{Reader: strings.NewReader(`{"displayName":"late"}`), end: func() {
+		r.write(t, func(tx *store.Tx) error {
+			sp, err := tx.ServicePrincipal(context.Background(), r.admin.TenantID, store.Ref{AppID: r.admin.AdminClientID})
+			if err != nil {
+				return err
+			}
+			sp.AccountEnabled = false
+			return tx.UpdateServicePrincipal(&sp)
+		})
+	}}
+	req := httptest.NewRequest("POST", "/v1.0/applications", body)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	recorder := httptest.NewRecorder()
+	r.Handler().ServeHTTP(recorder, req)
+	if recorder.Code != http.StatusUnauthorized {
+		t.Errorf("status %d: %s", recorder.Code, recorder.Body)
+	}
+}
+
+// endingBody does something when it is first read.
+type endingBody struct {
+	io.Reader
+	end func()
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	if b.end != nil {
+		b.end()
+		b.end = nil
+	}
+	return b.Reader.Read(p)
+}
+
 // A token of one tenant does nothing in another, though both are signed with
 // the same key.
 func TestTenantsAreApart(t *testing.T) {

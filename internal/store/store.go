@@ -50,7 +50,7 @@ func (c Config) withDefaults() Config {
 		c.MaxBatch = 256
 	}
 	if c.Linger == 0 {
-		c.Linger = 2 * time.Millisecond
+		c.Linger = 5 * time.Millisecond
 	}
 	if c.Readers <= 0 {
 		c.Readers = 4

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+	"unsafe"
 
 	"cambio/internal/directory"
 	"cambio/internal/oauth"
@@ -215,6 +216,33 @@ func TestRevocationDuringTheFetch(t *testing.T) {
 	}
 	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.SubjectMismatch {
 		t.Errorf("AADSTS%d for a credential that was deleted meanwhile", code(answer))
+	}
+}
+
+// A tenant that becomes strict while the issuer's keys are fetched refuses what
+// strict tenants refuse.
+func TestTenantNarrowedDuringTheFetch(t *testing.T) {
+	w := newWorld(t)
+	w.duringProof = func() {
+		old := w.tenant
+		w.tenant = &directory.TenantRecord{Tenant: old.Tenant}
+		w.tenant.Compat = directory.Strict
+		old.MarkStale()
+	}
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.AlgorithmNotSupported {
+		t.Errorf("AADSTS%d for EdDSA in a tenant that is strict by now", code(answer))
+	}
+}
+
+// What is kept of a request must not keep its whole body alive.
+func TestFieldsAreCopies(t *testing.T) {
+	body := "client_id=" + clientID + "&pad=" + strings.Repeat("a", 1000)
+	var q request
+	if refusal := q.parseForm(body); refusal != nil {
+		t.Fatal(refusal)
+	}
+	if start := unsafe.StringData(body); uintptr(unsafe.Pointer(unsafe.StringData(q.clientID))) == uintptr(unsafe.Pointer(start))+uintptr(len("client_id=")) {
+		t.Error("client_id is a part of the body")
 	}
 }
 

@@ -73,9 +73,6 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	if x.assertion, refusal = federation.Parse(x.request.assertion); refusal != nil {
 		return refusal
 	}
-	if refusal = e.cfg.Verifier.Admit(x.assertion, x.client.ClientID, x.tenant.Compat); refusal != nil {
-		return refusal
-	}
 	return e.decide(ctx, x)
 }
 
@@ -89,7 +86,7 @@ func (e *Endpoint) decide(ctx context.Context, x *exchange) *oauth.Error {
 	for fresh := false; ; fresh = true {
 		quick := x.proven // no fetch can happen in this pass
 		refusal := e.attempt(ctx, x)
-		if refusal == nil && (fresh && quick || !x.client.Stale() && !x.resource.Stale()) {
+		if refusal == nil && (fresh && quick || !x.stale()) {
 			return nil
 		}
 		if refusal != nil && fresh {
@@ -103,15 +100,28 @@ func (e *Endpoint) decide(ctx context.Context, x *exchange) *oauth.Error {
 			return refusal
 		}
 		x.client = newest
+		if x.tenant.Stale() {
+			if x.tenant, refusal = e.ResolveTenant(ctx, x.tenant.ID); refusal != nil {
+				return refusal
+			}
+		}
 	}
 }
 
+// stale reports whether a record that the permission rests on was replaced.
+func (x *exchange) stale() bool { return x.client.Stale() || x.resource.Stale() || x.tenant.Stale() }
+
 // attempt decides on the records at hand.
 func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
-	if refusal := usable(x.client); refusal != nil {
+	// What an earlier pass found is not this one's.
+	x.credential, x.resource, x.roles = nil, nil, nil
+	refusal := e.cfg.Verifier.Admit(x.assertion, x.client.ClientID, x.tenant.Compat)
+	if refusal != nil {
 		return refusal
 	}
-	var refusal *oauth.Error
+	if refusal = usable(x.client); refusal != nil {
+		return refusal
+	}
 	if x.credential, refusal = federation.Match(x.client, x.assertion); refusal != nil {
 		return refusal
 	}
@@ -152,6 +162,7 @@ func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
 	if x.credential != nil {
 		d.CredentialID, d.CredentialName = x.credential.ID, x.credential.Name
 	}
+	d.Resource = oauth.Show(x.request.resource) // as asked for, until it is found
 	if x.resource != nil {
 		d.Resource, d.Roles = x.resource.AppID, x.roles
 	}

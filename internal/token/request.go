@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	maxBody       = 128 << 10 // bytes; an assertion is at most 16 KiB of it
+	maxBody       = 64 << 10 // bytes; an assertion is at most 16 KiB of it
 	maxParameters = 64
+	maxIdentifier = 2048 // bytes of a resource identifier, as of a scope
 )
 
 // request is the form of a token request. Only the body is read: what stands
@@ -60,7 +61,7 @@ func parseRequest(w http.ResponseWriter, r *http.Request, x *exchange) (request,
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return q, oauth.Refuse(oauth.MalformedRequest, "the body is larger than 128 KiB")
+			return q, oauth.Refuse(oauth.MalformedRequest, "the body is larger than 64 KiB")
 		}
 		return q, oauth.Refuse(oauth.MalformedRequest, "the body could not be read")
 	}
@@ -137,7 +138,9 @@ func (q *request) parseForm(body string) *oauth.Error {
 			if !utf8.ValidString(value) && name != oauth.ParamScope {
 				return oauth.Refuse(oauth.MalformedRequest, "the parameter '"+name+"' is not UTF-8")
 			}
-			*f = value
+			// A copy: what is kept of a request, in a cache or a limiter, must
+			// not keep its whole body alive.
+			*f = strings.Clone(value)
 		}
 	}
 	return nil
@@ -173,6 +176,8 @@ func (q *request) checkTarget(door Door) *oauth.Error {
 	switch {
 	case q.resource != "" && !door.Resource:
 		return oauth.Refuse(oauth.ResourceOnV2)
+	case len(q.resource) > maxIdentifier || !utf8.ValidString(q.resource):
+		return oauth.Refuse(oauth.ResourceNotFound, oauth.Hidden, oauth.Hidden)
 	case q.resource != "" && q.scope == "":
 		return nil
 	case q.scope == "" && door.Strings:
@@ -196,8 +201,8 @@ func (q *request) checkTarget(door Door) *oauth.Error {
 // Nothing but the suffix is trimmed: a slash before it belongs to the
 // identifier.
 func defaultScope(scope string) (string, *oauth.Error) {
-	const suffix, maxScope = "/.default", 2048
-	if len(scope) > maxScope || !utf8.ValidString(scope) || strings.ContainsFunc(scope, isControl) {
+	const suffix = "/.default"
+	if len(scope) > maxIdentifier || !utf8.ValidString(scope) || strings.ContainsFunc(scope, isControl) {
 		return "", oauth.Refuse(oauth.ScopeInvalid)
 	}
 	var targets, others []string

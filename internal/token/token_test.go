@@ -42,6 +42,7 @@ var now = time.Date(2026, 11, 2, 9, 15, 27, 0, time.UTC)
 // state in the open.
 type world struct {
 	*Endpoint
+	tenant      *directory.TenantRecord // nil: a relaxed one
 	client      *directory.ClientRecord
 	newer       *directory.ClientRecord // what Confirm finds; nil: nothing newer
 	resource    *directory.ResourceRecord
@@ -92,7 +93,10 @@ func (w *world) Tenant(_ context.Context, ref string) (*directory.TenantRecord, 
 	if !strings.EqualFold(ref, tenantID) && !strings.EqualFold(ref, "contoso.example") && !strings.EqualFold(ref, "adfs") {
 		return nil, ErrNotFound
 	}
-	return &directory.TenantRecord{Tenant: directory.Tenant{ID: tenantID, DisplayName: "Contoso", Compat: directory.Relaxed}}, w.err
+	if w.tenant == nil {
+		w.tenant = &directory.TenantRecord{Tenant: directory.Tenant{ID: tenantID, DisplayName: "Contoso", Compat: directory.Relaxed}}
+	}
+	return w.tenant, w.err
 }
 
 func (w *world) Client(_ context.Context, _, id string) (*directory.ClientRecord, error) {
