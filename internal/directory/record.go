@@ -1,6 +1,9 @@
 package directory
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // TenantRecord is a tenant as the token path sees it.
 type TenantRecord struct {
@@ -10,10 +13,12 @@ type TenantRecord struct {
 	stale atomic.Bool
 }
 
-// MarkStale notes that a later state than this record's has been committed.
+// MarkStale notes that a later state than this record's may have been
+// committed: one was, or nobody would tell this record.
 func (r *TenantRecord) MarkStale() { r.stale.Store(true) }
 
-// Stale reports whether a later state has been committed.
+// Stale reports whether a later state may have been committed. Only while it
+// is false does the record hold what is committed.
 func (r *TenantRecord) Stale() bool { return r.stale.Load() }
 
 // ClientRecord is everything the token path must know of one client, compiled
@@ -30,8 +35,10 @@ type ClientRecord struct {
 	Grants           map[string][]string // resource service principal id → app role ids
 	Seq              int64               // change-feed sequence that this record includes
 
-	byTrust map[trust][]*Credential
-	stale   atomic.Bool
+	byTrust   map[trust][]*Credential
+	knownOnce sync.Once
+	known     *knownTrust // built on the first refusal
+	stale     atomic.Bool
 }
 
 // Credential is a compiled federated identity credential.
@@ -60,15 +67,17 @@ func (r *ClientRecord) Match(issuer, subject string) []*Credential {
 	return r.byTrust[trust{issuer, subject}]
 }
 
-// MarkStale notes that a later state than this record's has been committed.
+// MarkStale notes that a later state than this record's may have been
+// committed: one was, or nobody would tell this record.
 func (r *ClientRecord) MarkStale() { r.stale.Store(true) }
 
-// Stale reports whether a later state has been committed.
+// Stale reports whether a later state may have been committed. Only while it
+// is false does the record hold what is committed.
 func (r *ClientRecord) Stale() bool { return r.stale.Load() }
 
 // Bytes estimates the memory that the record holds, for the cache's bound.
 func (r *ClientRecord) Bytes() int {
-	const perRecord, perCredential, perGrant = 640, 360, 120
+	const perRecord, perCredential, perGrant = 640, 384, 120 // with the index of refusals
 	n := perRecord + len(r.DisplayName)
 	for i := range r.Credentials {
 		c := &r.Credentials[i]
@@ -100,10 +109,12 @@ type ResourceRecord struct {
 	stale atomic.Bool
 }
 
-// MarkStale notes that a later state than this record's has been committed.
+// MarkStale notes that a later state than this record's may have been
+// committed: one was, or nobody would tell this record.
 func (r *ResourceRecord) MarkStale() { r.stale.Store(true) }
 
-// Stale reports whether a later state has been committed.
+// Stale reports whether a later state may have been committed. Only while it
+// is false does the record hold what is committed.
 func (r *ResourceRecord) Stale() bool { return r.stale.Load() }
 
 // Bytes estimates the memory that the record holds, for the cache's bound.
