@@ -14,9 +14,20 @@ const hexDigits = "0123456789abcdef"
 type object struct {
 	dst   []byte
 	comma bool
+	end   int // what len(dst) may reach
 }
 
-func (o *object) open() { o.dst = append(o.dst, '{') }
+func (o *object) open() {
+	o.end = len(o.dst) + MaxRecord - structure
+	o.dst = append(o.dst, '{')
+}
+
+// structure is room for what is not a string: names, punctuation, times,
+// numbers and the hash, some 600 bytes in all.
+const structure = 1024
+
+// room is how many bytes the next string may take.
+func (o *object) room() int { return max(0, min(MaxString, o.end-len(o.dst))) }
 
 func (o *object) close() []byte { return append(o.dst, '}') }
 
@@ -33,23 +44,34 @@ func (o *object) name(name string) {
 func (o *object) string(name, value string) {
 	if value != "" {
 		o.name(name)
-		o.dst = appendString(o.dst, value)
+		o.dst = appendString(o.dst, value, o.room())
 	}
 }
 
-func (o *object) strings(name string, values []string) {
+// strings appends the first most values, as far as MaxList bytes go, and how
+// many there were as the member count when that is not all.
+func (o *object) strings(name, count string, values []string, most int) {
 	if len(values) == 0 {
 		return
 	}
 	o.name(name)
 	o.dst = append(o.dst, '[')
-	for i, v := range values {
-		if i > 0 {
+	end := len(o.dst) + MaxList
+	kept := 0
+	for _, v := range values[:min(most, len(values))] {
+		if kept > 0 && len(o.dst) >= end {
+			break
+		}
+		if kept > 0 {
 			o.dst = append(o.dst, ',')
 		}
-		o.dst = appendString(o.dst, v)
+		o.dst = appendString(o.dst, v, o.room())
+		kept++
 	}
 	o.dst = append(o.dst, ']')
+	if kept < len(values) {
+		o.int(count, len(values))
+	}
 }
 
 func (o *object) int(name string, value int) {
@@ -82,12 +104,13 @@ func (o *object) hash(name string, value *[32]byte) {
 
 // value appends a JSON value made elsewhere in this program. One that is not
 // valid is kept as a string: a bug there must not make the trail unreadable.
+// So is one that is too long, cut like any other.
 func (o *object) value(name string, value []byte) {
 	if len(value) == 0 {
 		return
 	}
 	o.name(name)
-	if valid(value) {
+	if len(value) <= o.end-len(o.dst) && valid(value) {
 		// In a valid value a line break can only be white space.
 		for _, c := range value {
 			if c != '\n' && c != '\r' {
@@ -96,7 +119,7 @@ func (o *object) value(name string, value []byte) {
 		}
 		return
 	}
-	o.dst = appendString(o.dst, string(value))
+	o.dst = appendString(o.dst, string(value[:min(len(value), MaxRecord)]), o.room())
 }
 
 // appendTime appends t, which is in UTC, as 2006-01-02T15:04:05.000000Z.
@@ -130,12 +153,19 @@ func appendDigits(dst []byte, v, n int) []byte {
 	return append(dst, b[:n]...)
 }
 
-// appendString appends s as a JSON string (RFC 8259 §7) of at most MaxString
-// bytes of s. What is not UTF-8 becomes U+FFFD.
-func appendString(dst []byte, s string) []byte {
-	cut := len(s) > MaxString
-	if cut {
-		s = s[:cutAt(s, MaxString)]
+// ellipsis ends a string that was cut.
+const ellipsis = "…"
+
+// appendString appends s as a JSON string (RFC 8259 §7) whose content takes
+// at most limit bytes as it is written, or an ellipsis. What is not UTF-8
+// becomes U+FFFD.
+func appendString(dst []byte, s string, limit int) []byte {
+	cut := false
+	if len(s)*longestEscape > limit {
+		n := fit(s, limit)
+		if cut = n < len(s); cut {
+			s = s[:fit(s, limit-len(ellipsis))]
+		}
 	}
 	dst = append(dst, '"')
 	start := 0
@@ -153,8 +183,7 @@ func appendString(dst []byte, s string) []byte {
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
-		// U+2028 and U+2029 end a line for some readers of JSON lines.
-		if (r == utf8.RuneError && size == 1) || r == 0x2028 || r == 0x2029 {
+		if escaped(r, size) {
 			dst = append(dst, s[start:i]...)
 			dst = appendUnicode(dst, r)
 			start = i + size
@@ -163,7 +192,7 @@ func appendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	if cut {
-		dst = append(dst, "…"...)
+		dst = append(dst, ellipsis...)
 	}
 	return append(dst, '"')
 }
@@ -180,12 +209,35 @@ func appendUnicode(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
 
-// cutAt returns the largest n ≤ limit that does not split a character of s.
-func cutAt(s string, limit int) int {
-	for n := limit; n > limit-utf8.UTFMax; n-- {
-		if utf8.RuneStart(s[n]) {
-			return n
+// longestEscape is the most bytes that one byte of a string can become:
+// a control character becomes \u001f.
+const longestEscape = 6
+
+// fit returns how many bytes of s take at most limit bytes as they are
+// written. It does not split a character.
+func fit(s string, limit int) int {
+	written := 0
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == '"' || r == '\\':
+			written += 2
+		case escaped(r, size):
+			written += longestEscape
+		default:
+			written += size
 		}
+		if written > limit {
+			return i
+		}
+		i += size
 	}
-	return limit
+	return len(s)
+}
+
+// escaped reports whether a character, decoded from size bytes, is written as
+// \u…: control characters, what is not UTF-8, and U+2028 and U+2029, which end
+// a line for some readers of JSON lines.
+func escaped(r rune, size int) bool {
+	return r < 0x20 || r == 0x7f || r == utf8.RuneError && size == 1 || r == 0x2028 || r == 0x2029
 }

@@ -12,10 +12,17 @@ const (
 	KindChange   = "change"   // a Change
 )
 
-// MaxString is the number of bytes of any one string that a record keeps. The
-// longest value that can match a rule has 600; a longer one is cut and ends
-// in "…", so that refused nonsense cannot fill the disk quickly.
-const MaxString = 1024
+// Bounds of a record, in bytes as they are written: a control character takes
+// six. The longest value that can match a rule has 600; one that is longer
+// than it may be is cut and ends in "…". So refused nonsense cannot fill the
+// disk quickly.
+const (
+	MaxRecord    = 16 << 10 // the record
+	MaxString    = 1024     // one string; less once the record is nearly full
+	MaxList      = 4096     // a list, beyond which no further string begins
+	maxAudiences = 8        // strings in "audiences"; more are counted in "audienceCount"
+	maxRoles     = 16       // strings in "roles"; more are counted in "roleCount"
+)
 
 // Decision is one answer of the token endpoint, allowed or refused. Fields
 // that were not known when the decision fell are left zero and do not appear
@@ -45,7 +52,8 @@ type Decision struct {
 	Explanation    []byte // one JSON value, or nil
 }
 
-// AppendJSON appends the record as one JSON object without line breaks.
+// AppendJSON appends the record as one JSON object of at most MaxRecord bytes
+// without line breaks.
 func (d *Decision) AppendJSON(dst []byte) []byte {
 	o := object{dst: dst}
 	o.open()
@@ -64,14 +72,14 @@ func (d *Decision) AppendJSON(dst []byte) []byte {
 	o.string("credentialName", d.CredentialName)
 	o.string("issuer", d.Issuer)
 	o.string("subject", d.Subject)
-	o.strings("audiences", d.Audiences)
+	o.strings("audiences", "audienceCount", d.Audiences, maxAudiences)
 	o.string("keyId", d.KeyID)
 	o.string("algorithm", d.Algorithm)
 	if d.AssertionHash != ([32]byte{}) {
 		o.hash("assertionHash", &d.AssertionHash)
 	}
 	o.string("resource", d.Resource)
-	o.strings("roles", d.Roles)
+	o.strings("roles", "roleCount", d.Roles, maxRoles)
 	o.string("tokenId", d.TokenID)
 	o.string("tokenKeyId", d.TokenKeyID)
 	o.time("expiresAt", d.ExpiresAt)
@@ -93,7 +101,8 @@ type Change struct {
 	Target        string // id of the object
 }
 
-// AppendJSON appends the record as one JSON object without line breaks.
+// AppendJSON appends the record as one JSON object of at most MaxRecord bytes
+// without line breaks.
 func (c *Change) AppendJSON(dst []byte) []byte {
 	o := object{dst: dst}
 	o.open()

@@ -59,6 +59,51 @@ func TestExplanationIsKeptWhole(t *testing.T) {
 	}
 }
 
+// Whatever a caller presents, a row of the trail stays small and readable:
+// or those who may only be refused could fill the disk, and with it keep
+// everybody else from getting tokens.
+func TestRecordIsBounded(t *testing.T) {
+	for _, unit := range []string{"\x00", "\"", "\\", "x", "\xff", "€", "𝄞", "\u2028"} {
+		s := strings.Repeat(unit, 200_000/len(unit))
+		list := make([]string, 1000)
+		for i := range list {
+			list[i] = s
+		}
+		d := Decision{At: time.Now(), TenantID: s, ClientID: s, CorrelationID: s, TraceID: s, Code: 1 << 62, CredentialID: s,
+			CredentialName: s, Issuer: s, Subject: s, Audiences: list, KeyID: s, Algorithm: s, AssertionHash: [32]byte{1},
+			Resource: s, Roles: list, TokenID: s, TokenKeyID: s, ExpiresAt: time.Now(), Source: s, Explanation: []byte(`"` + s + `"`)}
+		record := d.AppendJSON([]byte("before"))[len("before"):]
+		if len(record) > MaxRecord || !jsontext.Value(record).IsValid() {
+			t.Errorf("%q: %d bytes, valid %v", unit, len(record), jsontext.Value(record).IsValid())
+		}
+		if !bytes.Contains(record, []byte(`"audienceCount":1000`)) || !bytes.Contains(record, []byte(`"roleCount":1000`)) {
+			t.Errorf("%q: the record does not say how many values there were", unit)
+		}
+		// What the server itself knows of a refused caller is not crowded out.
+		d = Decision{ClientID: s, CorrelationID: s, Issuer: s, Subject: s, Audiences: list, KeyID: s, Algorithm: s, Resource: s, Source: "192.0.2.7"}
+		if record := d.AppendJSON(nil); !bytes.Contains(record, []byte(`"source":"192.0.2.7"`)) {
+			t.Errorf("%q: the caller's address is missing", unit)
+		}
+		c := Change{TenantID: s, PrincipalID: s, ClientID: s, Via: s, CorrelationID: s, Action: s, Target: s}
+		if record := c.AppendJSON(nil); len(record) > MaxRecord || !jsontext.Value(record).IsValid() {
+			t.Errorf("%q: a change of %d bytes", unit, len(record))
+		}
+	}
+}
+
+func TestListsAreCounted(t *testing.T) {
+	d := Decision{Audiences: strings.Split("a b c d e f g h", " "), Roles: strings.Split(strings.Repeat("r ", 17)+"r", " ")}
+	want := `{"outcome":"refused","audiences":["a","b","c","d","e","f","g","h"],"roles":["r"` + strings.Repeat(`,"r"`, 15) + `],"roleCount":18}`
+	if got := string(d.AppendJSON(nil)); got != want {
+		t.Error(got)
+	}
+	// Control characters count as what they are written as.
+	d = Decision{Subject: strings.Repeat("\n", 171)}
+	if got := string(d.AppendJSON(nil)); got != `{"outcome":"refused","subject":"`+strings.Repeat(`\u000a`, 170)+`…"}` {
+		t.Error(got)
+	}
+}
+
 // FuzzDecision feeds strings as callers may present them: a record is always
 // one line holding one JSON object without repeated names, and what is valid
 // and short comes back as it was.
@@ -80,11 +125,11 @@ func FuzzDecision(f *testing.F) {
 			t.Fatal(err)
 		}
 		want := strings.ToValidUTF8(strings.Map(func(r rune) rune { return r }, s), "\ufffd")
-		if len(s) <= MaxString && s != "" && (back.Subject != want || back.Audiences[0] != want) {
+		if len(s) <= MaxString/longestEscape && s != "" && (back.Subject != want || back.Audiences[0] != want) {
 			t.Fatalf("%q came back as %q", s, back.Subject)
 		}
-		if len(back.Subject) > 3*MaxString+3 {
-			t.Fatalf("%d bytes were kept", len(back.Subject))
+		if len(back.Subject) > MaxString || len(record) > MaxRecord {
+			t.Fatalf("%d bytes of the string were kept, %d in all", len(back.Subject), len(record))
 		}
 	})
 }
