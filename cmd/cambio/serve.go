@@ -68,6 +68,11 @@ func serve(ctx context.Context, cfg config.Config) error {
 		// An empty database made here would look healthy and refuse everybody.
 		return fmt.Errorf("database.path: there is no database at %s; check the path and its mount, or make one with `cambio bootstrap`", cfg.Database.Path)
 	}
+	lock, err := store.LockServer(cfg.Database.Path)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	db, err := store.Open(store.Config{Path: cfg.Database.Path, Logger: log})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -68,7 +69,7 @@ type Instance struct {
 	Provider *IdentityProvider
 
 	dir    string
-	lock   *os.File // held while the instance runs
+	lock   io.Closer // held while the instance runs
 	db     *store.DB
 	server *server.Server
 	http   *http.Server
@@ -80,9 +81,9 @@ func Start(ctx context.Context, cfg Config) (*Instance, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the state folder cannot be made: %w", err)
 	}
-	lock, err := lockDir(cfg.Dir)
+	lock, err := store.LockServer(databasePath(cfg.Dir)) // each would point the seeded credential at its own provider
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; or choose another state folder with --state", err)
 	}
 	i := &Instance{dir: cfg.Dir, lock: lock, failed: make(chan error, 1)}
 	listener, err := net.Listen("tcp", cfg.Listen)
@@ -98,6 +99,8 @@ func Start(ctx context.Context, cfg Config) (*Instance, error) {
 	return i, nil
 }
 
+func databasePath(dir string) string { return filepath.Join(dir, "cambio.db") }
+
 func (i *Instance) start(ctx context.Context, cfg Config, listener net.Listener) error {
 	now := time.Now()
 	ca, err := loadAuthority(cfg.Dir, now)
@@ -108,7 +111,7 @@ func (i *Instance) start(ctx context.Context, cfg Config, listener net.Listener)
 	if i.Provider, err = loadProvider(cfg.Dir, base+"/idp"); err != nil {
 		return err
 	}
-	if i.db, err = store.Open(store.Config{Path: filepath.Join(cfg.Dir, "cambio.db"), Logger: cfg.Log}); err != nil {
+	if i.db, err = store.Open(store.Config{Path: databasePath(cfg.Dir), Logger: cfg.Log}); err != nil {
 		return err
 	}
 	seeded, err := ensureSeed(ctx, i.db, i.Provider.Issuer(), cfg.Compat, now)

@@ -11,6 +11,7 @@ import (
 	"cambio/internal/graph"
 	"cambio/internal/management"
 	"cambio/internal/oauth"
+	"cambio/internal/store"
 	"cambio/internal/token"
 )
 
@@ -148,7 +149,7 @@ func (s *Server) OperationsHandler() http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := s.Ready(r.Context()); err != nil {
 			s.opt.Log.Error("not ready", "error", err)
-			plain(http.StatusServiceUnavailable, "the database does not answer\n")(w)
+			plain(http.StatusServiceUnavailable, "not ready: the database or the signing keys cannot be used; the log says more\n")(w)
 			return
 		}
 		plain(http.StatusOK, "ok\n")(w)
@@ -157,8 +158,16 @@ func (s *Server) OperationsHandler() http.Handler {
 	return mux
 }
 
-// Ready reports whether requests can be served.
+// Ready reports whether requests can be served: the database answers, the last
+// write was stored, and the signing keys are those of the database. While
+// writes fail, asking tries one, so that recovery is noticed without traffic.
 func (s *Server) Ready(ctx context.Context) error {
+	if s.keysUnread.Load() {
+		return errors.New("the signing keys could not be read")
+	}
+	if s.opt.DB.WriteFailed() {
+		return s.opt.DB.Write(ctx, store.Change{Via: "readiness", Action: "database.probe"}, func(*store.Tx) error { return nil })
+	}
 	_, err := s.opt.DB.FeedPosition(ctx)
 	return err
 }

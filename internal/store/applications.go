@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"cambio/internal/directory"
@@ -173,8 +174,42 @@ func (tx *Tx) UpdateApplication(a *directory.Application) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.dropRoles(&before, a); err != nil {
+		return err
+	}
 	tx.touchApp(before.TenantID, before.AppID)
 	return tx.putIdentifierURIs(a)
+}
+
+// dropRoles takes away the assignments of roles that an application no longer
+// defines: another role under the same id must find nobody who holds it.
+func (tx *Tx) dropRoles(before, after *directory.Application) error {
+	ctx := context.Background()
+	for _, role := range before.AppRoles {
+		if slices.ContainsFunc(after.AppRoles, func(r directory.AppRole) bool { return strings.EqualFold(r.ID, role.ID) }) {
+			continue
+		}
+		sp, err := tx.ServicePrincipal(ctx, before.TenantID, Ref{AppID: before.AppID})
+		if IsNotFound(err) {
+			return nil // without one nobody can hold a role
+		}
+		if err != nil {
+			return err
+		}
+		rows, err := tx.q.QueryContext(ctx, "SELECT DISTINCT p.app_id FROM assignments a JOIN service_principals p ON p.id = a.principal_id"+
+			" WHERE a.resource_id = ? AND a.app_role_id = lower(?)", sp.ID, role.ID)
+		holders, err := all(rows, err, func(s scanner) (appID string, err error) { return appID, s.Scan(&appID) })
+		if err != nil {
+			return err
+		}
+		if _, err := tx.exec("DELETE FROM assignments WHERE resource_id = ? AND app_role_id = lower(?)", sp.ID, role.ID); err != nil {
+			return err
+		}
+		for _, holder := range holders {
+			tx.touch(directory.KeyClient, before.TenantID, holder)
+		}
+	}
+	return nil
 }
 
 // DeleteApplication removes an application with its credentials, its service

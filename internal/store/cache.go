@@ -138,12 +138,14 @@ func (c *cache) store(e *entry) {
 	for _, name := range e.names {
 		if old := c.entries[name]; old != nil {
 			if old.seq > e.seq {
+				markStale(e.value)
 				return // another load was faster and saw more
 			}
 			c.remove(old)
 		}
 	}
 	if e.bytes > c.limit {
+		markStale(e.value)
 		return
 	}
 	for c.bytes+e.bytes > c.limit {
@@ -180,6 +182,7 @@ func (c *cache) remove(e *entry) {
 	if c.hand == e.where {
 		c.hand = e.where.Prev()
 	}
+	markStale(e.value) // from here on no drop can find it
 	c.order.Remove(e.where)
 	e.where = nil
 	c.bytes -= e.bytes
@@ -215,7 +218,8 @@ func (c *cache) drop(key directory.Key, seq int64) {
 // is kept until it is loaded again, so that only the difference is read.
 const manyCredentials = 64
 
-// markStale tells those who hold a record that a later state was committed.
+// markStale tells those who hold a record that a later state was committed,
+// or may be without their hearing of it, since the record is not in the cache.
 func markStale(value any) {
 	if record, ok := value.(interface{ MarkStale() }); ok {
 		record.MarkStale()

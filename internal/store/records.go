@@ -130,6 +130,8 @@ func (r *Records) Confirm(ctx context.Context, record *directory.ClientRecord) (
 
 // newest returns the sequence of the last change of a key, 0 for none.
 func (r *Records) newest(ctx context.Context, key directory.Key) (int64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, ErrUnavailable)
+	defer cancel()
 	var seq int64
 	err := r.db.q.QueryRowContext(ctx, "SELECT seq FROM change_feed WHERE key = ?", key.String()).Scan(&seq)
 	if err := ignoreNoRows(err); err != nil {
@@ -150,6 +152,9 @@ func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, er
 	if !r.misses.available(key.tenantID, key.name) {
 		return nil, ErrThrottled
 	}
+	// Copies: the caller's strings may be parts of a request's body, which
+	// what is kept here must not keep alive.
+	key.tenantID, key.name = strings.Clone(key.tenantID), strings.Clone(key.name)
 	l, generation, first := r.cache.begin(key)
 	if first {
 		return r.lead(ctx, key, l, fn)
@@ -164,25 +169,30 @@ func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, er
 		return l.entry, l.err
 	}
 	// A change that this caller may know of was published after that load
-	// began. A read that begins now sees it.
-	return r.read(ctx, key, fn)
+	// began. A read that begins now sees it. What it finds is not cached, and
+	// so is marked: nobody could tell its holder of the next change.
+	e, err := r.read(ctx, key, fn)
+	if err == nil {
+		markStale(e.value)
+	}
+	return e, err
 }
 
-// sharedLoadTime bounds a load that others wait for.
-const sharedLoadTime = 10 * time.Second
+// readTime bounds a read: others wait for it, or for its connection.
+const readTime = 10 * time.Second
 
 // lead loads for those who wait as well: it goes on when its own caller has
 // gone, or each of them would have to begin again.
 func (r *Records) lead(ctx context.Context, key cacheKey, l *loading, fn loader) (e *entry, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sharedLoadTime)
-	defer cancel()
 	err = ErrUnavailable // for those who wait, should fn panic
 	defer func() { r.cache.finish(key, l, e, err) }()
-	return r.read(ctx, key, fn)
+	return r.read(context.WithoutCancel(ctx), key, fn)
 }
 
 // read reads a record in one read transaction.
 func (r *Records) read(ctx context.Context, key cacheKey, fn loader) (*entry, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, ErrUnavailable)
+	defer cancel()
 	s, err := r.db.snapshot(ctx)
 	if err != nil {
 		return nil, readError(ctx, err)
@@ -200,8 +210,8 @@ func (r *Records) read(ctx context.Context, key cacheKey, fn loader) (*entry, er
 }
 
 func readError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if ended := ctx.Err(); ended != nil && context.Cause(ctx) != ErrUnavailable {
+		return ended // it is the caller's context, not readTime, that ended
 	}
 	return unavailable("reading", err)
 }
@@ -210,6 +220,7 @@ func readError(ctx context.Context, err error) error {
 // sequence that it includes.
 type snapshot struct {
 	reads
+	q   *readQuerier
 	tx  *sql.Tx
 	seq int64
 }
@@ -219,7 +230,8 @@ func (db *DB) snapshot(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{tx: tx, reads: reads{&readQuerier{statements: db.statements, tx: tx, count: &db.counters.reads}}}
+	q := &readQuerier{statements: db.statements, tx: tx, count: &db.counters.reads}
+	s := &snapshot{tx: tx, q: q, reads: reads{q}}
 	// SQLite fixes the state at the first statement that reads.
 	if s.seq, err = s.FeedPosition(ctx); err != nil {
 		s.close()
@@ -228,4 +240,11 @@ func (db *DB) snapshot(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
-func (s *snapshot) close() { _ = s.tx.Rollback() } // there is nothing to lose
+// close ends the transaction, and then, holding no connection, prepares what
+// it had to run unprepared.
+func (s *snapshot) close() {
+	_ = s.tx.Rollback() // there is nothing to lose
+	for _, query := range s.q.unprepared {
+		_, _ = s.q.statements.get(query) // it can be tried again
+	}
+}

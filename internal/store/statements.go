@@ -33,18 +33,33 @@ func newStatements(on preparer) *statements {
 	return &statements{on: on, known: make(map[string]*sql.Stmt)}
 }
 
-func (s *statements) get(query string) (*sql.Stmt, error) {
+// lookup returns a statement if it is prepared already, else nil.
+func (s *statements) lookup(query string) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if statement := s.known[query]; statement != nil {
+	return s.known[query]
+}
+
+// get returns a statement, prepared now if need be. It may wait for a
+// connection of the pool, so the caller must hold none, and the lock is not
+// held meanwhile: transactions that hold the others must go on.
+func (s *statements) get(query string) (*sql.Stmt, error) {
+	if statement := s.lookup(query); statement != nil {
 		return statement, nil
 	}
 	// Not with a caller's context: the statement outlives the call.
 	statement, err := s.on.PrepareContext(context.Background(), query)
-	if err == nil {
-		s.known[query] = statement
+	if err != nil {
+		return nil, err
 	}
-	return statement, err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.known[query]; other != nil {
+		_ = statement.Close() // somebody else was faster
+		return other, nil
+	}
+	s.known[query] = statement
+	return statement, nil
 }
 
 func (s *statements) close() {
@@ -62,31 +77,45 @@ type readQuerier struct {
 	statements *statements
 	tx         *sql.Tx // nil: no transaction
 	count      *atomic.Int64
+	unprepared []string // queries that a transaction had to run unprepared
 }
 
-func (r *readQuerier) bind(ctx context.Context, statement *sql.Stmt) *sql.Stmt {
-	if r.tx != nil {
-		return r.tx.StmtContext(ctx, statement)
+// prepared returns the statement to run a query with, bound to the
+// transaction if there is one, or nil: a transaction holds a connection, and
+// must not wait for another one to prepare on.
+func (r *readQuerier) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if r.tx == nil {
+		return r.statements.get(query)
 	}
-	return statement
+	if statement := r.statements.lookup(query); statement != nil {
+		return r.tx.StmtContext(ctx, statement), nil
+	}
+	r.unprepared = append(r.unprepared, query)
+	return nil, nil
 }
 
 func (r *readQuerier) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	r.count.Add(1)
-	statement, err := r.statements.get(query)
-	if err != nil {
+	statement, err := r.prepared(ctx, query)
+	switch {
+	case err != nil:
 		return nil, err
+	case statement == nil:
+		return r.tx.QueryContext(ctx, query, args...)
 	}
-	return r.bind(ctx, statement).QueryContext(ctx, args...)
+	return statement.QueryContext(ctx, args...)
 }
 
 func (r *readQuerier) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	r.count.Add(1)
-	statement, err := r.statements.get(query)
-	if err != nil {
+	statement, err := r.prepared(ctx, query)
+	switch {
+	case err != nil:
 		return r.statements.on.QueryRowContext(ctx, query, args...) // fails alike
+	case statement == nil:
+		return r.tx.QueryRowContext(ctx, query, args...)
 	}
-	return r.bind(ctx, statement).QueryRowContext(ctx, args...)
+	return statement.QueryRowContext(ctx, args...)
 }
 
 // txQuerier reads within a write, whatever becomes of ctx.

@@ -28,7 +28,7 @@ type Config struct {
 	// MaxBatch is how many writes share one commit at most. Default 256.
 	MaxBatch int
 	// Linger is how long a commit waits at most for company while callers are
-	// many; see the writer. Default 2 ms, negative for none.
+	// many; see the writer. Default 5 ms, negative for none.
 	Linger time.Duration
 	// Readers is the number of connections for reading; each has up to 2 MB of
 	// page cache. Default 4.
@@ -84,7 +84,13 @@ type DB struct {
 	done       sync.WaitGroup
 	counters   counters
 	feed       feed
+
+	writeFailed atomic.Bool // the last batch did not commit
 }
+
+// WriteFailed reports whether the last batch that the writer tried did not
+// commit: the disk is full or broken, and nothing can be recorded.
+func (db *DB) WriteFailed() bool { return db.writeFailed.Load() }
 
 // Stats are counts since Open.
 type Stats struct {

@@ -244,6 +244,7 @@ func (w *writer) add(j *job) {
 func (w *writer) commit() {
 	results := make([]error, len(w.batch))
 	touched, err := w.transact(results)
+	w.db.writeFailed.Store(err != nil)
 	if err != nil {
 		w.db.cfg.Logger.Error("the database did not accept a write", "error", err, "writes", len(w.batch))
 		w.closeSession()
