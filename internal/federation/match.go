@@ -39,22 +39,12 @@ func mismatch(client *directory.ClientRecord, candidates []*directory.Credential
 	if len(candidates) > 0 {
 		return audienceMismatch(candidates, a.Audiences)
 	}
-	var issuerKnown, issuerFolded, subjectFolded bool
-	for i := range client.Credentials {
-		c := &client.Credentials[i]
-		if c.Issuer == a.Issuer {
-			issuerKnown = true
-			subjectFolded = subjectFolded || strings.EqualFold(c.Subject, a.Subject)
-		} else if strings.EqualFold(c.Issuer, a.Issuer) {
-			issuerFolded = true
-		}
-	}
 	switch {
-	case subjectFolded:
+	case client.KnowsSubjectFolded(a.Issuer, a.Subject):
 		return oauth.Refuse(oauth.CaseMismatch, "subject", a.Subject)
-	case issuerKnown:
+	case client.KnowsIssuer(a.Issuer):
 		return oauth.Refuse(oauth.SubjectMismatch, a.Subject)
-	case issuerFolded:
+	case client.KnowsIssuerFolded(a.Issuer):
 		return oauth.Refuse(oauth.CaseMismatch, "issuer", oauth.ShowIssuer(a.Issuer))
 	}
 	return oauth.Refuse(oauth.IssuerMismatch, oauth.ShowIssuer(a.Issuer))
