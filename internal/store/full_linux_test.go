@@ -57,6 +57,9 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	full := acknowledged
+	if !db.WriteFailed() {
+		t.Error("WriteFailed does not tell")
+	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +67,9 @@ func TestFullDisk(t *testing.T) {
 		if err := record(); err != nil {
 			t.Fatalf("after there was space again: %v", err)
 		}
+	}
+	if db.WriteFailed() {
+		t.Error("WriteFailed after there was space again")
 	}
 	records, err := db.AuditRecords(t.Context(), 0, 100_000)
 	if err != nil || len(records) != acknowledged {

@@ -19,7 +19,7 @@ func LockServer(path string) (io.Closer, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("another cambio server uses the database %s; stop it first, for one process serves a database at a time", path)
+		return nil, fmt.Errorf("another cambio server uses the database %s; stop it first (one server process at a time)", path)
 	}
 	return f, nil
 }

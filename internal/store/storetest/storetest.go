@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 		"credential trust":    testCredentialTrust,
 		"credential limit":    testCredentialLimit,
 		"assignments":         testAssignments,
+		"removed app roles":   testRemovedAppRoles,
 		"managed identities":  testManagedIdentities,
 		"tenant isolation":    testTenantIsolation,
 		"signing keys":        testSigningKeys,

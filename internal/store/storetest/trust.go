@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,42 @@ func testAssignments(t *testing.T, f *fixture) {
 	}
 	f.write(func(tx *store.Tx) error { return tx.DeleteAssignment(f.tenant.ID, grant.ID) })
 	f.refused(directory.NotFound, func(tx *store.Tx) error { return tx.DeleteAssignment(f.tenant.ID, grant.ID) })
+}
+
+// A role that was removed takes its assignments along: another role that is
+// later given the same id must not find those who held the first.
+func testRemovedAppRoles(t *testing.T, f *fixture) {
+	const removed, kept = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
+	_, client := f.registered("client")
+	app, resource := f.registered("resource")
+	app.AppRoles = []directory.AppRole{
+		{ID: removed, Value: "Read", AllowedMemberTypes: []string{"Application"}},
+		{ID: kept, Value: "Write", AllowedMemberTypes: []string{"Application"}, IsEnabled: true},
+	}
+	f.write(func(tx *store.Tx) error { return tx.UpdateApplication(&app) })
+	for _, role := range []string{removed, kept, directory.DefaultAppRoleID} {
+		f.createAssignment(client.ID, resource.ID, role)
+	}
+	records := f.db.Records(store.RecordsConfig{})
+	before, err := records.Client(t.Context(), f.tenant.ID, client.AppID)
+	if err != nil || len(before.Grants[resource.ID]) != 3 {
+		t.Fatalf("before: %+v, %v", before, err)
+	}
+	app.DisplayName = "renamed"
+	f.write(func(tx *store.Tx) error { return tx.UpdateApplication(&app) })
+	if before.Stale() {
+		t.Error("an update that removes no role touched those who hold roles")
+	}
+	app.AppRoles = app.AppRoles[1:]
+	f.write(func(tx *store.Tx) error { return tx.UpdateApplication(&app) })
+	after, err := records.Client(t.Context(), f.tenant.ID, client.AppID)
+	if err != nil || !before.Stale() || !slices.Equal(after.Grants[resource.ID], []string{directory.DefaultAppRoleID, kept}) {
+		t.Errorf("after: %+v, %v", after, err)
+	}
+	left, _, err := f.db.AssignmentsTo(t.Context(), f.tenant.ID, resource.ID, store.ListQuery{})
+	if err != nil || len(left) != 2 {
+		t.Errorf("assignments left: %+v, %v", left, err)
+	}
 }
 
 func testManagedIdentities(t *testing.T, f *fixture) {
