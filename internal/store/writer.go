@@ -201,6 +201,10 @@ func (w *writer) collect(first *job) {
 //
 // and without work in between 8 callers 41 (4.0) against 25 (8.0), in less
 // time for each, since a full batch does not wait.
+//
+// The default is 5 ms, by the whole server (bench, 32 connections, GOGC=400):
+// an exchange then costs 1.081 times the floor with RS256 and 1.150 times with
+// ES256. The wait rarely lasts that long, since the expected number ends it.
 func (w *writer) linger() {
 	w.sinceProbe++
 	probe := w.expected == 0 || w.sinceProbe >= probeEvery
