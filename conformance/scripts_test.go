@@ -82,6 +82,11 @@ func TestEveryCodeHasAScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serial, err := filepath.Glob("scripts/strict/aadsts*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, serial...)
 	named := regexp.MustCompile(`aadsts(\d+)-[a-z0-9-]+\.txt$`)
 	scripts := map[oauth.Code]string{}
 	for _, file := range files {

@@ -19,7 +19,23 @@ type Tenant struct {
 	Domains     []string // verified domain names, lower case
 	Compat      Compat
 	Default     bool // the tenant that the path segment "adfs" stands for
+	Policy      FederationPolicy
 	CreatedAt   time.Time
+}
+
+// FederationPolicy restricts federation for a whole tenant, whatever its
+// credentials say. The zero value restricts nothing.
+type FederationPolicy struct {
+	Disabled       bool
+	RequiredClaims []RequiredClaim
+}
+
+// RequiredClaim is a claim that every assertion of an issuer must have, as a
+// string equal to one of the values, byte for byte.
+type RequiredClaim struct {
+	Issuer string
+	Claim  string
+	Values []string
 }
 
 // Application is a registered application: a client, a protected resource, or

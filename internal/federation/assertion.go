@@ -23,6 +23,7 @@ type Assertion struct {
 	Expiry    time.Time
 	Hash      [sha256.Size]byte // of the whole token
 
+	claims                 strictjson.Object
 	hasIssuedAt, hasExpiry bool
 	jws                    *jose.JWS
 }
@@ -48,7 +49,7 @@ func Parse(token string) (*Assertion, *oauth.Error) {
 	if err != nil {
 		return nil, oauth.Refuse(oauth.MalformedAssertion, "its payload is not a strict JSON object ("+err.Error()+")")
 	}
-	a := &Assertion{jws: jws, Hash: sha256.Sum256([]byte(token))}
+	a := &Assertion{jws: jws, claims: claims, Hash: sha256.Sum256([]byte(token))}
 	if refusal := a.readNames(claims); refusal != nil {
 		return nil, refusal
 	}

@@ -279,6 +279,22 @@ func TestMatchIsPerCredential(t *testing.T) {
 	}
 }
 
+func TestRequiredClaims(t *testing.T) {
+	p := newProvider(t)
+	policy := &directory.FederationPolicy{RequiredClaims: []directory.RequiredClaim{
+		{Issuer: issuer, Claim: "enterprise", Values: []string{"acme", "acme-labs"}}, {Issuer: "https://other.example", Claim: "x", Values: []string{"y"}}}}
+	for value, allowed := range map[string]bool{`"acme"`: true, `"acme-labs"`: true, `"Acme"`: false, `["acme"]`: false, `1`: false, ``: false} {
+		a, refusal := Parse(p.token(map[string]string{"enterprise": value}))
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		refusal = CheckClaims(a, policy)
+		if allowed != (refusal == nil) || refusal != nil && refusal.Code != oauth.RequiredClaimMissing {
+			t.Errorf("enterprise %s: %v", value, refusal)
+		}
+	}
+}
+
 func TestMissingIssuedAtCanBeAllowed(t *testing.T) {
 	p := newProvider(t)
 	a, refusal := Parse(p.token(map[string]string{"iat": "", "iss": quote("https://spire.example")}))

@@ -5,6 +5,7 @@ import (
 
 	"cambio/internal/directory"
 	"cambio/internal/store"
+	"cambio/internal/strictjson"
 )
 
 const actionUpdateOrganization = "organization.update"
@@ -26,6 +27,43 @@ func organizationObject(t *directory.Tenant) object {
 		{"assignedPlans", []string{}},
 		{"provisionedPlans", []string{}},
 		{"compat", string(t.Compat)},
+		{"federationPolicy", object{{"disabled", t.Policy.Disabled}, {"requiredClaims", requiredClaimObjects(t.Policy.RequiredClaims)}}},
+	}
+}
+
+func requiredClaimObjects(rules []directory.RequiredClaim) []object {
+	out := make([]object, len(rules))
+	for i, r := range rules {
+		out[i] = object{{"issuer", r.Issuer}, {"claim", r.Claim}, {"values", r.Values}}
+	}
+	return out
+}
+
+// setPolicy reads the whole policy; what is left out is not restricted.
+func setPolicy(b *body, to *directory.FederationPolicy) {
+	raw, present, null := b.value("federationPolicy")
+	if !present {
+		return
+	}
+	*to = directory.FederationPolicy{}
+	if null {
+		return
+	}
+	var in struct {
+		Disabled       bool `json:"disabled"`
+		RequiredClaims []struct {
+			Issuer string   `json:"issuer"`
+			Claim  string   `json:"claim"`
+			Values []string `json:"values"`
+		} `json:"requiredClaims"`
+	}
+	if err := strictjson.Unmarshal(raw, &in, strictjson.Document); err != nil {
+		b.fail("federationPolicy", `{"disabled": …, "requiredClaims": [{"issuer", "claim", "values"}]}`)
+		return
+	}
+	to.Disabled = in.Disabled
+	for _, r := range in.RequiredClaims {
+		to.RequiredClaims = append(to.RequiredClaims, directory.RequiredClaim{Issuer: r.Issuer, Claim: r.Claim, Values: r.Values})
 	}
 }
 
@@ -61,11 +99,18 @@ func (q *request) updateOrganization() error {
 	if err != nil {
 		return err
 	}
-	level := b.text("compat")
+	changed := q.call.Tenant
+	if b.given("compat") {
+		changed.Compat = directory.Compat(b.text("compat"))
+	}
+	setPolicy(b, &changed.Policy)
 	if b.err != nil {
 		return b.err
 	}
-	if err := directory.CheckCompat(directory.Compat(level)); err != nil {
+	if err := directory.CheckCompat(changed.Compat); err != nil {
+		return err
+	}
+	if err := directory.CheckFederationPolicy(&changed.Policy); err != nil {
 		return err
 	}
 	id := q.call.Tenant.ID
@@ -74,7 +119,12 @@ func (q *request) updateOrganization() error {
 		if err != nil {
 			return err
 		}
-		tenant.Compat = directory.Compat(level)
+		if b.given("compat") {
+			tenant.Compat = changed.Compat
+		}
+		if _, present, _ := b.value("federationPolicy"); present { // null lifts it
+			tenant.Policy = changed.Policy
+		}
 		return tx.UpdateTenant(&tenant)
 	})
 	if err != nil {

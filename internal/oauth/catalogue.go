@@ -32,6 +32,8 @@ const (
 	AudienceMismatch         Code = 700212
 	SubjectMismatch          Code = 700213
 	CaseMismatch             Code = 7002138
+	FederationDisabled       Code = 700238
+	RequiredClaimMissing     Code = 7002381
 	LifetimeTooLong          Code = 70023
 	IssuerUnavailable        Code = 50166
 	SigningKeyNotFound       Code = 7000272
@@ -149,6 +151,12 @@ var rows = [...]Row{
 	{CaseMismatch, InvalidClient, 401, "No matching federated identity record found for presented assertion %s '%s'. It matches a record only if case is ignored; the comparison is case-sensitive.", true,
 		"A value differs from the credential's in upper and lower case only.",
 		"Write the credential's value exactly as the token has it."},
+	{FederationDisabled, InvalidClient, 401, "Workload identity federation is disabled by a policy of the tenant.", true,
+		"The tenant's federation policy has `disabled` set.",
+		"An administrator lifts it: `PATCH /v1.0/organization/{tenant}` with `{\"federationPolicy\": {\"disabled\": false}}`."},
+	{RequiredClaimMissing, InvalidClient, 401, "A policy of the tenant requires tokens of issuer '%s' to contain the claim '%s' with one of the values: %s. The presented value is: %s.", true,
+		"The token matches a credential, but the tenant's federation policy requires a claim that it does not have, or with another value.",
+		"Let the platform put the claim into its tokens, or change `federationPolicy.requiredClaims` of the organization."},
 	{LifetimeTooLong, InvalidClient, 401, "The assertion's lifetime exceeds the maximum of 1.01:00:00: issued at %s, expires at %s.", true,
 		"`exp` − `iat` is over 25 hours, or the token has no `iat`, which counts as 0.",
 		"Ask the platform for a shorter token; if it sends no `iat`, allow that for the issuer in the configuration."},

@@ -11,14 +11,17 @@ import (
 // DefaultTenant is the reference that stands for the default tenant.
 const DefaultTenant = "adfs"
 
-const tenantColumns = "id, display_name, compat, is_default, created_at"
+const tenantColumns = "id, display_name, compat, is_default, created_at, federation_policy"
 
 func scanTenant(s scanner) (directory.Tenant, error) {
 	var t directory.Tenant
 	var created int64
-	err := s.Scan(&t.ID, &t.DisplayName, &t.Compat, &t.Default, &created)
+	var policy string
+	if err := s.Scan(&t.ID, &t.DisplayName, &t.Compat, &t.Default, &created, &policy); err != nil {
+		return t, err
+	}
 	t.CreatedAt = fromMicros(created)
-	return t, err
+	return t, decode(policy, &t.Policy)
 }
 
 // Tenant finds a tenant by its identifier or a domain name, in any case, or
@@ -69,8 +72,12 @@ func (tx *Tx) CreateTenant(t *directory.Tenant) error {
 	if err := tx.yieldDefault(t); err != nil {
 		return err
 	}
-	_, err := tx.exec("INSERT INTO tenants ("+tenantColumns+") VALUES (?, ?, ?, ?, ?)",
-		t.ID, t.DisplayName, string(t.Compat), t.Default, toMicros(t.CreatedAt))
+	policy, err := encode(t.Policy)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec("INSERT INTO tenants ("+tenantColumns+") VALUES (?, ?, ?, ?, ?, ?)",
+		t.ID, t.DisplayName, string(t.Compat), t.Default, toMicros(t.CreatedAt), policy)
 	if err != nil {
 		return err
 	}
@@ -83,8 +90,12 @@ func (tx *Tx) UpdateTenant(t *directory.Tenant) error {
 	if err := tx.yieldDefault(t); err != nil {
 		return err
 	}
-	n, err := tx.exec("UPDATE tenants SET display_name = ?, compat = ?, is_default = ? WHERE id = ?",
-		t.DisplayName, string(t.Compat), t.Default, t.ID)
+	policy, err := encode(t.Policy)
+	if err != nil {
+		return err
+	}
+	n, err := tx.exec("UPDATE tenants SET display_name = ?, compat = ?, is_default = ?, federation_policy = ? WHERE id = ?",
+		t.DisplayName, string(t.Compat), t.Default, policy, t.ID)
 	if err != nil {
 		return err
 	}

@@ -125,11 +125,17 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	if x.credential, refusal = federation.Match(x.client, x.assertion); refusal != nil {
 		return refusal
 	}
+	if x.tenant.Policy.Disabled {
+		return oauth.Refuse(oauth.FederationDisabled)
+	}
 	if !x.proven {
 		if refusal = e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat); refusal != nil {
 			return refusal
 		}
 		x.proven = true
+	}
+	if refusal = federation.CheckClaims(x.assertion, &x.tenant.Policy); refusal != nil {
+		return refusal
 	}
 	return e.authorize(ctx, x)
 }
