@@ -55,12 +55,13 @@ func TestCrashLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := t.TempDir()
+	parent := ""    // the application that gets the credentials
 	var after int64 // last audit record that was looked at
 	var writes, exchanges int
 	total := cycles(t)
 	for cycle := range total {
 		a := &acknowledged{}
-		tenant, parent := loadAndKill(ctx, t, binary, state, cycle, a)
+		tenant := loadAndKill(ctx, t, binary, state, &parent, cycle, a)
 		after = inspect(ctx, t, state, tenant, parent, after, a)
 		writes, exchanges = writes+len(a.credentials), exchanges+len(a.traces)
 		if t.Failed() {
@@ -77,8 +78,9 @@ func TestCrashLosesNothing(t *testing.T) {
 }
 
 // loadAndKill runs the server, loads it from eight workers, and kills it while
-// they go on.
-func loadAndKill(ctx context.Context, t *testing.T, binary, state string, cycle int, a *acknowledged) (tenant, parent string) {
+// they go on. Credentials are created on an application of their own, made in
+// the first cycle, so that exchanges do not wait for its ever larger record.
+func loadAndKill(ctx context.Context, t *testing.T, binary, state string, parent *string, cycle int, a *acknowledged) (tenant string) {
 	t.Helper()
 	server, err := devserver.Start(ctx, devserver.Config{Binary: binary, StateDir: state})
 	if err != nil {
@@ -93,6 +95,12 @@ func loadAndKill(ctx context.Context, t *testing.T, binary, state string, cycle 
 		t.Fatal(err)
 	}
 	w := &worker{info: server.Info, client: client, assertion: assertion, acknowledged: a}
+	if *parent == "" {
+		if *parent, err = w.createApplication(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.parent = *parent
 	var workers sync.WaitGroup
 	for n := range 8 {
 		workers.Go(func() {
@@ -114,29 +122,49 @@ func loadAndKill(ctx context.Context, t *testing.T, binary, state string, cycle 
 	server.Kill()
 	workers.Wait()
 	client.CloseIdleConnections()
-	return server.TenantID, server.ClientObjectID
+	return server.TenantID
 }
 
 type worker struct {
 	info      devserver.Info
 	client    *http.Client
 	assertion string
+	parent    string // object id of the application that gets credentials
 	*acknowledged
+}
+
+func (w *worker) createApplication() (string, error) {
+	resp, err := w.manage("/v1.0/applications", map[string]any{"displayName": "crash"})
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var app struct {
+		ID string `json:"id"`
+	}
+	err = json.UnmarshalRead(resp.Body, &app)
+	return app.ID, err
+}
+
+// manage posts to the management API.
+func (w *worker) manage(path string, v any) (*http.Response, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequest(http.MethodPost, w.info.BaseURL+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+w.info.AdminToken)
+	req.Header.Set("Content-Type", "application/json")
+	return w.client.Do(req)
 }
 
 // create makes a federated identity credential.
 func (w *worker) create(name string) error {
-	body, err := json.Marshal(map[string]any{"name": name, "issuer": "https://idp.example", "subject": name, "audiences": []string{"api://AzureADTokenExchange"}})
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequest(http.MethodPost, w.info.BaseURL+"/v1.0/applications/"+w.info.ClientObjectID+"/federatedIdentityCredentials", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+w.info.AdminToken)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := w.client.Do(req)
+	resp, err := w.manage("/v1.0/applications/"+w.parent+"/federatedIdentityCredentials",
+		map[string]any{"name": name, "issuer": "https://idp.example", "subject": name, "audiences": []string{"api://AzureADTokenExchange"}})
 	if err != nil {
 		return err
 	}
@@ -182,7 +210,8 @@ func mint(client *http.Client, mintURL string) (string, error) {
 	var answer struct {
 		Token string `json:"token"`
 	}
-	return answer.Token, json.UnmarshalRead(resp.Body, &answer)
+	err = json.UnmarshalRead(resp.Body, &answer)
+	return answer.Token, err
 }
 
 // inspect opens what is left, which checks it for damage, and looks for
