@@ -137,13 +137,23 @@ func Parse(raw []byte) (Config, error) {
 	return c, c.Validate()
 }
 
-// unknownKey is how the YAML library words an unknown key; the Go type that
-// it names means nothing to an operator.
-var unknownKey = regexp.MustCompile(`line (\d+): field (\S+) not found in type \S+`)
+// How the YAML library words mistakes; the Go types that it names mean nothing
+// to an operator.
+var (
+	unknownKey  = regexp.MustCompile(`field (\S+) not found in type \S+`)
+	noDuration  = regexp.MustCompile("cannot unmarshal !!\\w+ `([^`]*)` into time\\.Duration")
+	wrongKind   = regexp.MustCompile("cannot unmarshal !!(\\w+) (?:`([^`]*)` )?into \\S+")
+	repeatedKey = regexp.MustCompile(`mapping key "([^"]*)" already defined at line (\d+)`)
+)
 
+// readable says it in an operator's words, a line for each mistake.
 func readable(err error) error {
-	text := unknownKey.ReplaceAllString(err.Error(), "line $1: unknown key \"$2\"")
-	return errors.New(strings.TrimPrefix(text, "yaml: "))
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:\n")
+	text = unknownKey.ReplaceAllString(text, `unknown key "$1"; docs/config.md lists the keys`)
+	text = noDuration.ReplaceAllString(text, `"$1" is no duration; write it with its unit, as in 60m`)
+	text = wrongKind.ReplaceAllString(text, `a value of another kind is expected than "$2" ($1)`)
+	text = repeatedKey.ReplaceAllString(text, `the key "$1" stands in line $2 already`)
+	return errors.New(strings.TrimSpace(text))
 }
 
 // Validate checks every value and returns all complaints at once.

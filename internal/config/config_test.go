@@ -18,9 +18,10 @@ func TestParse(t *testing.T) {
 		"empty":                 {"", "base_url is required"},
 		"unknown key":           {good + "tokens:\n  lifetme_min: 1h\n", `line 5: unknown key "lifetme_min"`},
 		"unknown top-level key": {good + "allow_everything: true\n", `line 4: unknown key "allow_everything"`},
-		"repeated key":          {good + "base_url: https://other.example\n", "already defined"},
+		"repeated key":          {good + "base_url: https://other.example\n", `line 4: the key "base_url" stands in line 1 already`},
 		"two documents":         {good + "---\nbase_url: x\n", "exactly one YAML document"},
-		"wrong type":            {good + "tokens: {lifetime_min: soon}\n", "line 4"},
+		"no duration":           {good + "tokens: {lifetime_min: 60}\n", `line 4: "60" is no duration; write it with its unit`},
+		"wrong kind":            {good + "tokens: [1]\n", "line 4: a value of another kind is expected"},
 		"http":                  {strings.Replace(good, "https:", "http:", 1), "must be an https origin"},
 		"path in the origin":    {strings.Replace(good, ".net", ".net/sts", 1), "must be an https origin"},
 		"query":                 {strings.Replace(good, ".net", ".net?", 1), "must be an https origin"},
@@ -56,7 +57,7 @@ func TestComplaintsAreForOperators(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	_, err = Parse([]byte("nonsense: 1\n"))
-	if err == nil || strings.Contains(err.Error(), "config.") {
+	if err == nil || strings.Contains(err.Error(), "config.Config") {
 		t.Errorf("got %v", err)
 	}
 }
