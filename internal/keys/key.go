@@ -24,7 +24,7 @@ const (
 )
 
 // rsaBits is 2048 on purpose: verifiers of this wire expect it, and larger
-// keys cost every exchange (docs/performance in the profile of the bench).
+// keys cost every exchange several times as much (see bench).
 const rsaBits = 2048
 
 // algorithms that the server signs with; a key of each is always active.

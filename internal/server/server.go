@@ -20,8 +20,8 @@ import (
 	"cambio/internal/token"
 )
 
-// Options is what a Server is made of. All but ManagementURIs, Mounts,
-// IssuedAtOptional and RehearseWith are required.
+// Options is what a Server is made of. Issuers and Records have usable zero
+// values; all else down to the lifetimes is required, the rest is optional.
 type Options struct {
 	BaseURL string // public origin, https, without a trailing slash
 	DB      *store.DB

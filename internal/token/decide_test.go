@@ -201,6 +201,12 @@ func TestRefusalIsConfirmed(t *testing.T) {
 		t.Errorf("a credential that the database holds was refused: %v, %d confirmations", answer, w.confirmed)
 	}
 	w = newWorld(t)
+	form := w.form()
+	form.Set("client_assertion", w.assertion(func(c map[string]any) { c["exp"] = now.Unix() - 3600; c["iat"] = now.Unix() - 7200 }))
+	if _, answer := w.send(t, V2, tenantID, form.Encode()); code(answer) != oauth.AssertionOutsideValidity || w.confirmed != 0 {
+		t.Errorf("an expired assertion needs no confirmation: %v, %d", answer, w.confirmed)
+	}
+	w = newWorld(t)
 	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || w.confirmed != 0 {
 		t.Errorf("a permission needs no confirmation: %v, %d", answer, w.confirmed)
 	}

@@ -26,6 +26,7 @@ type exchange struct {
 	client     *directory.ClientRecord
 	assertion  *federation.Assertion
 	proven     bool
+	unfit      bool // refused for what the assertion is, whatever the client's record says
 	credential *directory.Credential
 	resource   *directory.ResourceRecord
 	roles      []string
@@ -77,11 +78,11 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 }
 
 // decide makes the decision rest on the state of the directory during this
-// request. A refusal is given only on a record that the database confirmed
-// meanwhile; a permission only on records that were not replaced while the
-// issuer's keys were fetched. It takes three passes at most: the proof of an
-// assertion is not repeated, and what a pass finds on a fresh record stands,
-// however busily others write.
+// request. A refusal that rests on the client's record is given only when the
+// database confirmed that record meanwhile; a permission only on records that
+// were not replaced while the issuer's keys were fetched. It takes three passes
+// at most: the proof of an assertion is not repeated, and what a pass finds on
+// a fresh record stands, however busily others write.
 func (e *Endpoint) decide(ctx context.Context, x *exchange) *oauth.Error {
 	for fresh := false; ; fresh = true {
 		quick := x.proven // no fetch can happen in this pass
@@ -89,7 +90,7 @@ func (e *Endpoint) decide(ctx context.Context, x *exchange) *oauth.Error {
 		if refusal == nil && (fresh && quick || !x.stale()) {
 			return nil
 		}
-		if refusal != nil && fresh {
+		if refusal != nil && (fresh || x.unfit) {
 			return refusal
 		}
 		newest, err := e.cfg.Directory.Confirm(ctx, x.client)
@@ -117,6 +118,7 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	x.credential, x.resource, x.roles = nil, nil, nil
 	refusal := e.cfg.Verifier.Admit(x.assertion, x.client.ClientID, x.tenant.Compat)
 	if refusal != nil {
+		x.unfit = true
 		return refusal
 	}
 	if refusal = usable(x.client); refusal != nil {
@@ -130,6 +132,7 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	}
 	if !x.proven {
 		if refusal = e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat); refusal != nil {
+			x.unfit = true
 			return refusal
 		}
 		x.proven = true
