@@ -19,6 +19,7 @@ func TestPageTokens(t *testing.T) {
 		"empty":            func() (string, bool) { return pages.Open("", "scope") },
 		"cut":              func() (string, bool) { return pages.Open(token[:len(token)-2], "scope") },
 		"padded":           func() (string, bool) { return pages.Open(token+"=", "scope") },
+		"line break":       func() (string, bool) { return pages.Open(token[:1]+"\r\n"+token[1:], "scope") },
 		"no position":      func() (string, bool) { return pages.Open(pages.Seal("", "scope"), "scope") },
 		"other characters": func() (string, bool) { return pages.Open(strings.Repeat("+", 40), "scope") },
 	} {
