@@ -28,12 +28,13 @@ var mayImport = map[string][]string{
 	"internal/config":     {},
 	"internal/strictjson": {},
 	"internal/audit":      {},
+	"internal/limit":      {},
 	"internal/jose":       {"internal/strictjson"},
 	"internal/management": {"internal/directory"},
 	// What talks to the outside: the disk, other servers, Prometheus.
 	"internal/metrics": {"internal/oauth"},
 	"internal/oidc":    {"internal/jose", "internal/strictjson"},
-	"internal/store":   {"internal/directory", "internal/audit"},
+	"internal/store":   {"internal/directory", "internal/audit", "internal/limit"},
 	"internal/keys":    {"internal/jose", "internal/store"},
 	// What decides. Neither of the first two stores or dials.
 	"internal/federation": {"internal/directory", "internal/jose", "internal/oauth", "internal/strictjson"},
@@ -42,7 +43,7 @@ var mayImport = map[string][]string{
 	"internal/arm":        {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
 	// What wires, and what starts.
-	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys",
+	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
 	"cmd/cambio": {"internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/oauth", "internal/oidc",

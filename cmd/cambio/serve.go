@@ -150,7 +150,8 @@ func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options,
 	}
 	return server.Options{
 		BaseURL: cfg.BaseURL, DB: db, KEK: kek, Keys: keyPolicy(cfg), Issuers: issuers, IssuedAtOptional: optional,
-		Records: store.RecordsConfig{Bytes: int(cfg.Cache.RecordBytes)}, Clock: time.Now, Log: log,
+		Management: server.ManagementLimits{Reads: cfg.Management.ReadsPerSecond, Writes: cfg.Management.WritesPerSecond},
+		Records:    store.RecordsConfig{Bytes: int(cfg.Cache.RecordBytes)}, Clock: time.Now, Log: log,
 		LifetimeMin: cfg.Tokens.LifetimeMin, LifetimeMax: cfg.Tokens.LifetimeMax,
 	}, nil
 }

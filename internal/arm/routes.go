@@ -18,7 +18,11 @@ func Routes(a *API) []management.Route {
 		credential   = credentials + "/{credential}"
 	)
 	row := func(method, pattern string, p management.Permission, action string, step func(*request) error) management.Route {
-		return management.Route{Method: method, Pattern: pattern, Permission: p, Action: action, Handler: a.handle(step)}
+		rate := management.RateWrite
+		if method == "GET" || method == "HEAD" {
+			rate = management.RateRead
+		}
+		return management.Route{Method: method, Pattern: pattern, Permission: p, Action: action, Rate: rate, Handler: a.handle(step)}
 	}
 	return []management.Route{
 		row("GET", "/tenants", anybody, "", (*request).listTenants),

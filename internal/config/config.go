@@ -33,6 +33,7 @@ type Config struct {
 	Keys       Keys       `yaml:"keys" doc:"The server's own signing keys."`
 	Tokens     Tokens     `yaml:"tokens" doc:"Access tokens."`
 	Issuers    Issuers    `yaml:"issuers" doc:"How external identity providers are reached."`
+	Management Management `yaml:"management" doc:"The management APIs."`
 	Cache      Cache      `yaml:"cache" doc:"Memory bounds."`
 	Log        Log        `yaml:"log" doc:"Logging to standard error, as JSON."`
 }
@@ -92,6 +93,12 @@ type Cache struct {
 	RecordBytes int64 `yaml:"record_bytes" doc:"Bytes of compiled client and resource records that are kept."`
 }
 
+// Management is the policy of the management APIs.
+type Management struct {
+	ReadsPerSecond  int `yaml:"reads_per_second" doc:"How many reads one caller may send in a second; four seconds' worth may come at once. More get 429 with Retry-After."`
+	WritesPerSecond int `yaml:"writes_per_second" doc:"How many writes one caller may send in a second, likewise."`
+}
+
 // Log is the logging policy.
 type Log struct {
 	Level string `yaml:"level" doc:"debug, info, warn or error."`
@@ -105,6 +112,7 @@ func Default() Config {
 		Keys:       Keys{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour},
 		Tokens:     Tokens{LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute},
 		Issuers:    Issuers{MaxKeys: 100},
+		Management: Management{ReadsPerSecond: 1000, WritesPerSecond: 500},
 		Cache:      Cache{RecordBytes: 64 << 20},
 		Log:        Log{Level: "info"},
 	}
@@ -176,6 +184,7 @@ func (c *Config) Validate() error {
 	p.check(c.Tokens.LifetimeMin >= shortest && c.Tokens.LifetimeMax <= longest && c.Tokens.LifetimeMin <= c.Tokens.LifetimeMax,
 		"tokens.lifetime_min and lifetime_max must be between 10m and 24h, in this order")
 	p.check(c.Cache.RecordBytes >= 1<<20, "cache.record_bytes must be at least 1048576")
+	p.check(c.Management.ReadsPerSecond > 0 && c.Management.WritesPerSecond > 0, "management.reads_per_second and writes_per_second must be positive")
 	p.check(ValidLevel(c.Log.Level), "log.level %q must be debug, info, warn or error", c.Log.Level)
 	c.Issuers.validate(&p)
 	return p.err()

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -71,9 +72,10 @@ type surface struct {
 // request is one call of one route.
 type request struct {
 	*surface
-	w    http.ResponseWriter
-	r    *http.Request
-	call *management.Call
+	w          http.ResponseWriter
+	r          *http.Request
+	call       *management.Call
+	conditions management.Preconditions
 }
 
 // handle makes a handler that writes what the step returns as an error.
@@ -81,8 +83,15 @@ func (s *surface) handle(step func(*request) error) management.Handler {
 	return func(w http.ResponseWriter, r *http.Request, c *management.Call) {
 		q := &request{surface: s, w: w, r: r, call: c}
 		setHeaders(w.Header(), c)
-		err := step(q)
+		var err error
+		if q.conditions, err = management.ReadPreconditions(r.Header); err == nil {
+			err = step(q)
+		}
 		if err == nil {
+			return
+		}
+		if errors.Is(err, errNotModified) {
+			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 		p, internal := problemOf(err)
@@ -123,6 +132,37 @@ func (q *request) mayTouchSome(all management.Permission) error {
 	}
 	return denied()
 }
+
+// errNotModified ends a GET whose If-None-Match names what would be shown.
+var errNotModified = errors.New("not modified")
+
+// shows sets the ETag of the object that is about to be shown.
+func (q *request) shows(object any) error {
+	tag := management.ETag(object)
+	q.w.Header().Set("ETag", tag)
+	if q.conditions.NotModified(tag) {
+		return errNotModified
+	}
+	return nil
+}
+
+// guard refuses a write to an object that is not what the request asks for.
+// It must be asked within the write.
+func (q *request) guard(object any) error { return q.hold(management.ETag(object)) }
+
+// guardAbsent is guard for an object that the write would create.
+func (q *request) guardAbsent() error { return q.hold("") }
+
+func (q *request) hold(tag string) error {
+	if q.conditions.Hold(tag) {
+		return nil
+	}
+	return &Problem{http.StatusPreconditionFailed, management.CodePreconditionFailed, management.PreconditionFailedMessage}
+}
+
+// same reports whether a change would leave an object as it is. Then nothing
+// is written, and no compiled record is dropped for it.
+func same(before, after any) bool { return management.ETag(before) == management.ETag(after) }
 
 func (q *request) noContent() error {
 	q.w.WriteHeader(http.StatusNoContent)

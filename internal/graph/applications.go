@@ -126,6 +126,9 @@ func (q *request) getApplication() error {
 	if err != nil {
 		return err
 	}
+	if err := q.shows(&app); err != nil {
+		return err
+	}
 	return q.entity("applications", applicationObject(&app, &q.call.Tenant, seconds(app.CreatedAt)))
 }
 
@@ -150,6 +153,9 @@ func (q *request) storeApplication(app *directory.Application) error {
 		return err
 	}
 	err := q.write(actionCreateApplication, "", func(tx *store.Tx) error {
+		if err := q.guardAbsent(); err != nil {
+			return err
+		}
 		if err := tx.CreateApplication(app); err != nil {
 			return err
 		}
@@ -159,6 +165,7 @@ func (q *request) storeApplication(app *directory.Application) error {
 	if err != nil {
 		return err
 	}
+	q.w.Header().Set("ETag", management.ETag(app))
 	return q.created("applications", "/applications/"+app.ID, applicationObject(app, &q.call.Tenant, created(app.CreatedAt)))
 }
 
@@ -210,6 +217,9 @@ func (q *request) patchApplication(tx *store.Tx, id string, b *body) error {
 	if err != nil {
 		return err
 	}
+	if err := q.guard(&app); err != nil {
+		return err
+	}
 	before := app
 	b.err = nil
 	if err := setApplication(b, &app); err != nil {
@@ -220,6 +230,9 @@ func (q *request) patchApplication(tx *store.Tx, id string, b *body) error {
 	}
 	if err := directory.CheckRoleRemoval(before.AppRoles, app.AppRoles); err != nil {
 		return &Problem{http.StatusBadRequest, CodeEntitlementEnabled, err.Error()}
+	}
+	if same(&before, &app) {
+		return nil
 	}
 	if err := tx.UpdateApplication(&app); err != nil || app.DisplayName == before.DisplayName {
 		return err
@@ -250,6 +263,13 @@ func (q *request) deleteApplication() error {
 		return managementResourceKept()
 	}
 	err = q.write(actionDeleteApplication, "applications/"+app.ID, func(tx *store.Tx) error {
+		app, err := tx.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: app.ID})
+		if err != nil {
+			return err
+		}
+		if err := q.guard(&app); err != nil {
+			return err
+		}
 		return tx.DeleteApplication(q.call.Tenant.ID, app.ID)
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"cambio/internal/directory"
+	"cambio/internal/management"
 	"cambio/internal/store"
 )
 
@@ -122,6 +123,9 @@ func (q *request) getCredential() error {
 	if err != nil {
 		return err
 	}
+	if err := q.shows(&c); err != nil {
+		return err
+	}
 	return q.entity(credentialsContext(&app), credentialObject(&c))
 }
 
@@ -148,6 +152,9 @@ func (q *request) storeCredential(app *directory.Application, b *body, name stri
 		return err
 	}
 	err := q.write(actionCreateCredential, "", func(tx *store.Tx) error {
+		if err := q.guardAbsent(); err != nil {
+			return err
+		}
 		if err := tx.CreateCredential(c); err != nil {
 			return err
 		}
@@ -158,6 +165,7 @@ func (q *request) storeCredential(app *directory.Application, b *body, name stri
 		return trustProblem(err, c.Subject)
 	}
 	path := "/applications/" + app.ID + "/federatedIdentityCredentials/" + c.ID
+	q.w.Header().Set("ETag", management.ETag(c))
 	return q.created(credentialsContext(app), path, credentialObject(c))
 }
 
@@ -203,6 +211,10 @@ func (q *request) patchCredential(app *directory.Application, key string, byName
 			return err
 		}
 		tx.SetTarget(credentialTarget(app, &c))
+		if err := q.guard(&c); err != nil {
+			return err
+		}
+		before := c
 		b.err = nil
 		if err := setCredential(b, &c); err != nil {
 			return err
@@ -210,6 +222,9 @@ func (q *request) patchCredential(app *directory.Application, key string, byName
 		subject = c.Subject
 		if err := directory.ValidateCredential(&c, q.call.Tenant.Compat, q.checkIssuer); err != nil {
 			return err
+		}
+		if same(&before, &c) {
+			return nil
 		}
 		return tx.UpdateCredential(&c)
 	})
@@ -231,6 +246,9 @@ func (q *request) deleteCredential() error {
 			return err
 		}
 		tx.SetTarget(credentialTarget(&app, &c))
+		if err := q.guard(&c); err != nil {
+			return err
+		}
 		return tx.DeleteCredential(q.call.Tenant.ID, app.ID, c.ID)
 	})
 	if err != nil {

@@ -88,6 +88,9 @@ func (q *request) getOrganization() error {
 	if err := q.inOrganization(); err != nil {
 		return err
 	}
+	if err := q.shows(&q.call.Tenant); err != nil {
+		return err
+	}
 	return q.entity("organization", organizationObject(&q.call.Tenant))
 }
 
@@ -119,11 +122,18 @@ func (q *request) updateOrganization() error {
 		if err != nil {
 			return err
 		}
+		if err := q.guard(&tenant); err != nil {
+			return err
+		}
+		before := tenant
 		if b.given("compat") {
 			tenant.Compat = changed.Compat
 		}
 		if _, present, _ := b.value("federationPolicy"); present { // null lifts it
 			tenant.Policy = changed.Policy
+		}
+		if same(&before, &tenant) {
+			return nil
 		}
 		return tx.UpdateTenant(&tenant)
 	})

@@ -21,11 +21,11 @@ func Routes(a *API) []management.Route {
 }
 
 func (s *surface) read(pattern string, p management.Permission, step func(*request) error) management.Route {
-	return management.Route{Method: "GET", Pattern: "/" + s.version + pattern, Permission: p, Handler: s.handle(step)}
+	return management.Route{Method: "GET", Pattern: "/" + s.version + pattern, Permission: p, Rate: management.RateRead, Handler: s.handle(step)}
 }
 
 func (s *surface) change(method, pattern string, p management.Permission, action string, step func(*request) error) management.Route {
-	return management.Route{Method: method, Pattern: "/" + s.version + pattern, Permission: p, Action: action, Handler: s.handle(step)}
+	return management.Route{Method: method, Pattern: "/" + s.version + pattern, Permission: p, Action: action, Rate: management.RateWrite, Handler: s.handle(step)}
 }
 
 func (s *surface) applications() []management.Route {
@@ -37,18 +37,18 @@ func (s *surface) applications() []management.Route {
 	for _, app := range []string{"/applications/{application}", "/applications({applicationKey})"} {
 		fics := app + "/federatedIdentityCredentials"
 		rows = append(rows,
-			s.read(app, management.ApplicationReadOwned, (*request).getApplication),
-			s.change("PATCH", app, owned, actionUpdateApplication, (*request).updateApplication),
-			s.change("DELETE", app, owned, actionDeleteApplication, (*request).deleteApplication),
+			s.read(app, management.ApplicationReadOwned, (*request).getApplication).Guarded(),
+			s.change("PATCH", app, owned, actionUpdateApplication, (*request).updateApplication).Guarded(),
+			s.change("DELETE", app, owned, actionDeleteApplication, (*request).deleteApplication).Guarded(),
 			s.read(fics, management.ApplicationReadOwned, (*request).listCredentials),
 			s.read(fics+"/$count", management.ApplicationReadOwned, (*request).countCredentials),
 			s.change("POST", fics, owned, actionCreateCredential, (*request).createCredential),
 		)
 		for _, fic := range []string{fics + "/{credential}", fics + "({credentialKey})"} {
 			rows = append(rows,
-				s.read(fic, management.ApplicationReadOwned, (*request).getCredential),
-				s.change("PATCH", fic, owned, actionUpdateCredential, (*request).updateCredential),
-				s.change("DELETE", fic, owned, actionDeleteCredential, (*request).deleteCredential),
+				s.read(fic, management.ApplicationReadOwned, (*request).getCredential).Guarded(),
+				s.change("PATCH", fic, owned, actionUpdateCredential, (*request).updateCredential).Guarded(),
+				s.change("DELETE", fic, owned, actionDeleteCredential, (*request).deleteCredential).Guarded(),
 			)
 		}
 	}
@@ -63,9 +63,9 @@ func (s *surface) servicePrincipals() []management.Route {
 	}
 	for _, sp := range []string{"/servicePrincipals/{servicePrincipal}", "/servicePrincipals({servicePrincipalKey})"} {
 		rows = append(rows,
-			s.read(sp, management.ApplicationReadOwned, (*request).getServicePrincipal),
-			s.change("PATCH", sp, owned, actionUpdateServicePrincipal, (*request).updateServicePrincipal),
-			s.change("DELETE", sp, owned, actionDeleteServicePrincipal, (*request).deleteServicePrincipal),
+			s.read(sp, management.ApplicationReadOwned, (*request).getServicePrincipal).Guarded(),
+			s.change("PATCH", sp, owned, actionUpdateServicePrincipal, (*request).updateServicePrincipal).Guarded(),
+			s.change("DELETE", sp, owned, actionDeleteServicePrincipal, (*request).deleteServicePrincipal).Guarded(),
 		)
 		rows = append(rows, assignmentRoutes(s, sp)...)
 	}
@@ -75,8 +75,8 @@ func (s *surface) servicePrincipals() []management.Route {
 func (s *surface) organization() []management.Route {
 	return []management.Route{
 		s.read("/organization", management.Authenticated, (*request).listOrganization),
-		s.read("/organization/{organization}", management.Authenticated, (*request).getOrganization),
-		s.change("PATCH", "/organization/{organization}", management.OrganizationReadWriteAll, actionUpdateOrganization, (*request).updateOrganization),
+		s.read("/organization/{organization}", management.Authenticated, (*request).getOrganization).Guarded(),
+		s.change("PATCH", "/organization/{organization}", management.OrganizationReadWriteAll, actionUpdateOrganization, (*request).updateOrganization).Guarded(),
 		s.read("/directoryObjects/{object}", management.ApplicationReadAll, (*request).directoryObject),
 		s.read("/me", management.Authenticated, (*request).me),
 	}

@@ -180,6 +180,9 @@ func (q *request) getServicePrincipal() error {
 	if err != nil {
 		return err
 	}
+	if err := q.shows(&sp); err != nil {
+		return err
+	}
 	o, err := q.describe(&sp)
 	if err != nil {
 		return err
@@ -229,6 +232,9 @@ func (q *request) createServicePrincipal() error {
 		if err := directory.ValidateServicePrincipal(sp); err != nil {
 			return err
 		}
+		if err := q.guardAbsent(); err != nil {
+			return err
+		}
 		if err := tx.CreateServicePrincipal(sp); err != nil {
 			return err
 		}
@@ -238,6 +244,7 @@ func (q *request) createServicePrincipal() error {
 	if err != nil {
 		return err
 	}
+	q.w.Header().Set("ETag", management.ETag(sp))
 	return q.created("servicePrincipals", "/servicePrincipals/"+sp.ID, servicePrincipalObject(sp, &app, created(sp.CreatedAt)))
 }
 
@@ -256,6 +263,10 @@ func (q *request) updateServicePrincipal() error {
 		if err != nil {
 			return err
 		}
+		if err := q.guard(&sp); err != nil {
+			return err
+		}
+		before := sp
 		b.err = nil
 		b.readOnly("appId", sp.AppID)
 		if err := setServicePrincipal(b, &sp); err != nil {
@@ -266,6 +277,9 @@ func (q *request) updateServicePrincipal() error {
 		}
 		if kept && !sp.AccountEnabled {
 			return managementResourceKept()
+		}
+		if same(&before, &sp) {
+			return nil
 		}
 		return tx.UpdateServicePrincipal(&sp)
 	})
@@ -284,6 +298,13 @@ func (q *request) deleteServicePrincipal() error {
 		return managementResourceKept()
 	}
 	err = q.write(actionDeleteServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
+		sp, err := tx.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: sp.ID})
+		if err != nil {
+			return err
+		}
+		if err := q.guard(&sp); err != nil {
+			return err
+		}
 		return tx.DeleteServicePrincipal(q.call.Tenant.ID, sp.ID)
 	})
 	if err != nil {

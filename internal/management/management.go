@@ -91,6 +91,15 @@ var ErrNoLongerAllowed = errors.New("the caller's rights ended while the request
 // Handler answers one management request.
 type Handler func(w http.ResponseWriter, r *http.Request, c *Call)
 
+// RateClass says which of a caller's allowances a request takes from.
+type RateClass string
+
+// The rate classes. Writes wait for the disk, so they have an allowance apart.
+const (
+	RateRead  RateClass = "read"
+	RateWrite RateClass = "write"
+)
+
 // Route is one row of a management API. Pattern is a path of literal
 // segments, {name} segments and literal({name}) segments.
 type Route struct {
@@ -98,7 +107,19 @@ type Route struct {
 	Pattern    string
 	Permission Permission
 	Action     string // audit action; empty for reads
-	Handler    Handler
+	Rate       RateClass
+
+	// Conditional rows show an object with its ETag, or honour If-Match and
+	// If-None-Match when they change it.
+	Conditional bool
+
+	Handler Handler
+}
+
+// Guarded returns the row as a conditional one.
+func (r Route) Guarded() Route {
+	r.Conditional = true
+	return r
 }
 
 // AllRoles lists the app roles of the management resource.

@@ -66,6 +66,12 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 	case !caller.Holds(m.route.permission):
 		fail(recorder, m.route.api, http.StatusForbidden, "Authorization_RequestDenied",
 			"Insufficient privileges to complete the operation. It takes the app role '"+string(m.route.permission)+"' of the management resource.", call)
+	case !s.allowances[m.route.rate].Allow(tenant.ID, caller.PrincipalID):
+		w.Header().Set("Retry-After", "1")
+		fail(recorder, m.route.api, http.StatusTooManyRequests, "TooManyRequests",
+			"The caller sent more "+string(m.route.rate)+" requests than its allowance. Send this one again after a second.", call)
+	case !m.route.conditional && guarded(r):
+		fail(recorder, m.route.api, http.StatusBadRequest, "Request_BadRequest", management.NoPreconditionsMessage, call)
 	default:
 		call.Tenant, call.Caller = tenant, caller
 		call.StillAllowed = func(ctx context.Context) error { return s.stillAllowed(ctx, r, caller, m.route.permission) }
@@ -73,11 +79,23 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 	}
 }
 
+// guarded reports whether a write depends on an entity tag. Reads that show no
+// tags may be asked for with one: they are always answered in full.
+func guarded(r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return false
+	}
+	return r.Header.Get("If-Match") != "" || r.Header.Get("If-None-Match") != ""
+}
+
 // fail answers in the error shape of the API that the route belongs to.
 func fail(w http.ResponseWriter, a api, status int, code, message string, call *management.Call) {
 	if a == armAPI {
 		if as, ok := armCodes[code]; ok {
 			code = as
+		}
+		if status == http.StatusMethodNotAllowed {
+			code = "MethodNotAllowed"
 		}
 		arm.WriteError(w, status, code, message, call)
 		return
@@ -89,7 +107,7 @@ func fail(w http.ResponseWriter, a api, status int, code, message string, call *
 var armCodes = map[string]string{
 	"InvalidAuthenticationToken":  "AuthenticationFailed",
 	"Authorization_RequestDenied": "AuthorizationFailed",
-	"Request_BadRequest":          "MethodNotAllowed",
+	"Request_BadRequest":          "BadRequest",
 }
 
 // apiOf guesses the API of a path that has no route, for the error's shape.

@@ -21,14 +21,22 @@ const (
 // route is one row of the route table: everything that the server can be
 // asked, and what it takes to ask it.
 type route struct {
-	api        api
-	method     string
-	pattern    string
-	permission management.Permission // empty: open to anybody
-	action     string                // audit action of a write
-	foldCase   bool                  // match literal segments without regard to case
-	open       func(w http.ResponseWriter, r *http.Request, params map[string]string)
-	managed    management.Handler
+	api         api
+	method      string
+	pattern     string
+	permission  management.Permission // empty: open to anybody
+	action      string                // audit action of a write
+	rate        management.RateClass  // whose allowance a request takes from; empty: no caller is known
+	conditional bool                  // shows an ETag, or honours If-Match and If-None-Match
+	foldCase    bool                  // match literal segments without regard to case
+	open        func(w http.ResponseWriter, r *http.Request, params map[string]string)
+	managed     management.Handler
+}
+
+// managed is the row of a management API's route.
+func managed(a api, r management.Route) route {
+	return route{api: a, method: r.Method, pattern: r.Pattern, permission: r.Permission, action: r.Action,
+		rate: r.Rate, conditional: r.Conditional, foldCase: a == armAPI, managed: r.Handler}
 }
 
 // routes is the complete route table.
@@ -56,10 +64,10 @@ func (s *Server) routes() []route {
 		table = append(table, prefix)
 	}
 	for _, r := range graph.Routes(s.graph) {
-		table = append(table, route{graphAPI, r.Method, r.Pattern, r.Permission, r.Action, false, nil, r.Handler})
+		table = append(table, managed(graphAPI, r))
 	}
 	for _, r := range arm.Routes(s.arm) {
-		table = append(table, route{armAPI, r.Method, r.Pattern, r.Permission, r.Action, true, nil, r.Handler})
+		table = append(table, managed(armAPI, r))
 	}
 	return table
 }
@@ -95,14 +103,16 @@ func wrap(h http.Handler) func(http.ResponseWriter, *http.Request, map[string]st
 type RouteInfo struct {
 	Method, Pattern string
 	Permission      management.Permission // empty: open to anybody
-	Action          string
+	Action          string                // audit action of a write
+	Rate            management.RateClass
+	Conditional     bool
 }
 
 // Table lists every route.
 func (s *Server) Table() []RouteInfo {
 	var table []RouteInfo
 	for _, r := range s.routes() {
-		table = append(table, RouteInfo{r.method, r.pattern, r.permission, r.action})
+		table = append(table, RouteInfo{r.method, r.pattern, r.permission, r.action, r.rate, r.conditional})
 	}
 	return table
 }

@@ -13,6 +13,8 @@ import (
 	"cambio/internal/federation"
 	"cambio/internal/graph"
 	"cambio/internal/keys"
+	"cambio/internal/limit"
+	"cambio/internal/management"
 	"cambio/internal/metrics"
 	"cambio/internal/oauth"
 	"cambio/internal/oidc"
@@ -34,6 +36,10 @@ type Options struct {
 
 	LifetimeMin, LifetimeMax time.Duration
 
+	// Management is how many requests one caller of the management APIs may
+	// send. The zero value stands for DefaultManagementLimits.
+	Management ManagementLimits
+
 	// ManagementURIs are further identifiers of the management resource.
 	ManagementURIs []string
 	// Mounts are further routes without authentication.
@@ -42,6 +48,22 @@ type Options struct {
 	IssuedAtOptional []string
 	// Rehearsal replaces the keys of some issuers; development only.
 	Rehearsal *Rehearsal
+}
+
+// ManagementLimits is what one caller of the management APIs may do in a
+// second; four seconds' worth may come at once.
+type ManagementLimits struct{ Reads, Writes int }
+
+// DefaultManagementLimits leave room for a caller that registers thousands of
+// credentials, and for the others beside it.
+func DefaultManagementLimits() ManagementLimits { return ManagementLimits{Reads: 1000, Writes: 500} }
+
+func (l ManagementLimits) allowances(now func() time.Time) map[management.RateClass]*limit.Limiters {
+	if l == (ManagementLimits{}) {
+		l = DefaultManagementLimits()
+	}
+	allow := func(perSecond int) *limit.Limiters { return limit.New(float64(perSecond), 4*perSecond, now) }
+	return map[management.RateClass]*limit.Limiters{management.RateRead: allow(l.Reads), management.RateWrite: allow(l.Writes)}
 }
 
 // Mount is a route that is added to the table.
@@ -65,6 +87,7 @@ type Server struct {
 	arm            *arm.API
 	metrics        *metrics.Metrics
 	router         *router
+	allowances     map[management.RateClass]*limit.Limiters
 	keysChanged    chan struct{} // capacity 1: wakes maintain
 	keysUnread     atomic.Bool   // the last reading of the signing keys failed
 	stop           context.CancelFunc
@@ -104,6 +127,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, PageKey: pageKey, Logger: opt.Log})
 	s.metrics.Counter("cambio_store_commits_total", "Transactions committed by the store's writer.", func() float64 { return float64(opt.DB.Stats().Commits) })
 	s.metrics.Counter("cambio_store_writes_total", "Decisions and management writes in those transactions.", func() float64 { return float64(opt.DB.Stats().Jobs) })
+	s.allowances = opt.Management.allowances(opt.Clock)
 	s.router = newRouter(s.routes())
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop

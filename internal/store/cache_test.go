@@ -234,24 +234,6 @@ func TestLoadErrorIsNotShared(t *testing.T) {
 	}
 }
 
-func TestLimiters(t *testing.T) {
-	l := newLimiters(1, 2)
-	for i, want := range []bool{true, true, false} {
-		if l.available("t", "c") != want || l.allow("t", "c") != want {
-			t.Errorf("%d: want %v", i, want)
-		}
-	}
-	for i := range 2*limiterGeneration - 2 { // a flood under other names
-		l.allow("t", fmt.Sprint(i))
-		if i%1000 == 0 && l.allow("t", "c") {
-			t.Fatal("a flood under other names renewed the allowance")
-		}
-	}
-	if n := len(l.newer) + len(l.older); n > 2*limiterGeneration {
-		t.Errorf("%d limiters", n)
-	}
-}
-
 // A record with many credentials is brought up to date by what changed, and
 // is then the same as one that is loaded whole.
 func TestLoadDifference(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cambio/internal/directory"
+	"cambio/internal/limit"
 )
 
 // RecordsConfig bounds the compiled records. The zero value of every field
@@ -26,8 +27,8 @@ type RecordsConfig struct {
 type Records struct {
 	db      *DB
 	cache   *cache
-	misses  *limiters // of look-ups that found nothing
-	confirm *limiters // of Confirm
+	misses  *limit.Limiters // of look-ups that found nothing
+	confirm *limit.Limiters // of Confirm
 }
 
 // Records makes a cache of compiled records over db.
@@ -44,8 +45,8 @@ func (db *DB) Records(cfg RecordsConfig) *Records {
 	r := &Records{
 		db:      db,
 		cache:   newCache(cfg.Bytes),
-		misses:  newLimiters(cfg.LookupRate, cfg.LookupBurst),
-		confirm: newLimiters(cfg.LookupRate, cfg.LookupBurst),
+		misses:  limit.New(cfg.LookupRate, cfg.LookupBurst, time.Now),
+		confirm: limit.New(cfg.LookupRate, cfg.LookupBurst, time.Now),
 	}
 	db.feed.attach(r)
 	return r
@@ -113,7 +114,7 @@ func (r *Records) Resource(ctx context.Context, tenantID, identifier string) (*d
 func (r *Records) Confirm(ctx context.Context, record *directory.ClientRecord) (*directory.ClientRecord, error) {
 	key := directory.Key{Kind: directory.KeyClient, TenantID: record.TenantID, ID: record.ClientID}
 	if !record.Stale() {
-		if !r.confirm.allow(record.TenantID, record.ClientID) {
+		if !r.confirm.Allow(record.TenantID, record.ClientID) {
 			return nil, ErrThrottled
 		}
 		newest, err := r.newest(ctx, key)
@@ -149,7 +150,7 @@ func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !r.misses.available(key.tenantID, key.name) {
+	if !r.misses.Available(key.tenantID, key.name) {
 		return nil, ErrThrottled
 	}
 	// Copies: the caller's strings may be parts of a request's body, which
@@ -200,7 +201,7 @@ func (r *Records) read(ctx context.Context, key cacheKey, fn loader) (*entry, er
 	defer s.close()
 	e, err := fn(ctx, s, key, r.cache.previous(key))
 	if IsNotFound(err) {
-		r.misses.allow(key.tenantID, key.name)
+		r.misses.Allow(key.tenantID, key.name)
 		return nil, ErrNotFound
 	}
 	if err != nil {
