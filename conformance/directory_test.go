@@ -15,9 +15,9 @@ import (
 
 // manage calls a management API with the admin token and returns the answer,
 // which the script's commands see as well.
-func (s *session) manage(ts *testscript.TestScript, method, path string, body any) *response {
+func (s *session) manage(ts *testscript.TestScript, method, path string, body any, header ...string) *response {
 	text := ""
-	header := []string{"Authorization: Bearer " + s.target.AdminToken}
+	header = append(header, "Authorization: Bearer "+s.target.AdminToken)
 	if body != nil {
 		text = string(mustJSON(ts, body))
 		header = append(header, "Content-Type: application/json")
@@ -181,17 +181,23 @@ func (s *session) cmdDeleteCredential(ts *testscript.TestScript, neg bool, args 
 	s.last = nil
 }
 
-// cmdGraph calls a management API and must succeed: graph METHOD PATH [JSON].
-// With "!" it may be refused, and the script looks at the answer.
+// cmdGraph calls a management API and must succeed: graph METHOD PATH
+// ['Header: value'…] [JSON]. With "!" it must be refused, and the script looks
+// at the answer.
 func (s *session) cmdGraph(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 2 && len(args) != 3 {
-		ts.Fatalf("usage: graph METHOD PATH [JSON]")
+	if len(args) < 2 {
+		ts.Fatalf("usage: graph METHOD PATH ['Header: value' …] [JSON]")
 	}
 	var body any
-	if len(args) == 3 {
-		ts.Check(json.Unmarshal([]byte(expand(ts, args[2])), &body))
+	var header []string
+	for _, arg := range args[2:] {
+		if strings.HasPrefix(arg, "{") {
+			ts.Check(json.Unmarshal([]byte(expand(ts, arg)), &body))
+		} else {
+			header = append(header, expand(ts, arg))
+		}
 	}
-	r := s.manage(ts, args[0], args[1], body)
+	r := s.manage(ts, args[0], expand(ts, args[1]), body, header...)
 	if ok := r.status/100 == 2; ok == neg {
 		ts.Fatalf("%s %s: %d %.600s", args[0], args[1], r.status, r.body)
 	}

@@ -385,10 +385,18 @@ func (s *session) cmdNoJSON(ts *testscript.TestScript, neg bool, args []string) 
 	}
 }
 
-// cmdGet keeps a member of the answer: get VARIABLE PATH.
+// cmdGet keeps a member of the answer, or a header: get VARIABLE PATH|header:NAME.
 func (s *session) cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg)
-	usage(ts, args, 2, "get VARIABLE PATH")
+	usage(ts, args, 2, "get VARIABLE PATH|header:NAME")
+	if name, ok := strings.CutPrefix(args[1], "header:"); ok {
+		value := s.answered(ts).header.Get(name)
+		if value == "" {
+			ts.Fatalf("the answer has no header %s", name)
+		}
+		ts.Setenv(args[0], value)
+		return
+	}
 	got, ok := at(s.parsed(ts), args[1])
 	if !ok {
 		ts.Fatalf("the answer has no %s: %.400s", args[1], s.last.body)
