@@ -48,6 +48,9 @@ func TestAt(t *testing.T) {
 	if got, ok := at(v, "a.0.b"); !ok || got != "c" {
 		t.Errorf("a.0.b is %v", got)
 	}
+	if got, ok := at(map[string]any{"@odata.type": "t"}, "@odata.type"); !ok || got != "t" {
+		t.Errorf("@odata.type is %v", got)
+	}
 	for _, path := range []string{"a.1", "a.-1", "a.x", "b", "a.0.b.c"} {
 		if got, ok := at(v, path); ok {
 			t.Errorf("%s is %v, want nothing", path, got)

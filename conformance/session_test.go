@@ -304,7 +304,9 @@ func at(v any, path string) (any, bool) {
 	if path == "." {
 		return v, true
 	}
-	for _, step := range strings.Split(path, ".") {
+	// The dot in the names of OData's annotations is none of the path's.
+	for _, step := range strings.Split(strings.ReplaceAll(path, "@odata.", "@odata\x00"), ".") {
+		step = strings.ReplaceAll(step, "\x00", ".")
 		switch node := v.(type) {
 		case map[string]any:
 			next, ok := node[step]

@@ -123,6 +123,9 @@ func setApplication(b *body, app *directory.Application) error {
 	b.readOnly("uniqueName", app.UniqueName)
 	b.readOnly("id", app.ID)
 	b.readOnly("appId", app.AppID)
+	if app.ID != "" {
+		b.unsupported(ownersBind, ownersAreChanged)
+	}
 	b.unsupported("passwordCredentials", "secrets do not exist here. Use federatedIdentityCredentials.")
 	b.unsupported("keyCredentials", "certificates cannot be registered. Use federatedIdentityCredentials.")
 	setAPI(b, &app.API)

@@ -137,15 +137,15 @@ func (q *request) createApplication() error {
 	if err != nil {
 		return err
 	}
-	app := &directory.Application{TenantID: q.call.Tenant.ID}
+	return q.storeApplication(b, &directory.Application{TenantID: q.call.Tenant.ID})
+}
+
+// storeApplication creates app with what a body says and answers 201.
+func (q *request) storeApplication(b *body, app *directory.Application) error {
+	owners := q.boundOwners(b)
 	if err := setApplication(b, app); err != nil {
 		return err
 	}
-	return q.storeApplication(app)
-}
-
-// storeApplication creates app and answers 201.
-func (q *request) storeApplication(app *directory.Application) error {
 	// Strict tenants accept identifiers that contain the appId, so it is
 	// chosen before the rules are checked.
 	app.AppID = uuid.NewString()
@@ -160,7 +160,7 @@ func (q *request) storeApplication(app *directory.Application) error {
 			return err
 		}
 		tx.SetTarget("applications/" + app.ID)
-		return nil
+		return q.addOwners(tx, app.ID, owners)
 	})
 	if err != nil {
 		return err
@@ -203,11 +203,7 @@ func (q *request) upsertApplication(b *body, uniqueName string) error {
 	if !q.call.Caller.Holds(management.ApplicationReadWriteAll) {
 		return denied()
 	}
-	app := &directory.Application{TenantID: q.call.Tenant.ID, UniqueName: uniqueName}
-	if err := setApplication(b, app); err != nil {
-		return err
-	}
-	return q.storeApplication(app)
+	return q.storeApplication(b, &directory.Application{TenantID: q.call.Tenant.ID, UniqueName: uniqueName})
 }
 
 // patchApplication reads, changes and writes in one transaction, so that two
@@ -296,5 +292,5 @@ func strips(b *body) bool {
 }
 
 func managementResourceKept() *Problem {
-	return badRequest("This application is the management resource of the server. It cannot be deleted or disabled, and its identifiers, app roles and token settings are kept by the server.")
+	return badRequest("This application is the management resource of the server. It cannot be deleted, disabled or given owners, and its identifiers, app roles and token settings are kept by the server.")
 }

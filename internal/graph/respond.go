@@ -2,6 +2,7 @@ package graph
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,19 +39,17 @@ func (o object) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteToken(jsontext.EndObject)
 }
 
-// pick keeps the named members; with no names, all. A name that is not a
-// member is ignored: clients select properties that we do not have.
+// pick keeps the named members and the annotations of OData; with no names,
+// all. A name that is not a member is ignored: clients select properties that
+// we do not have.
 func (o object) pick(names []string) object {
 	if len(names) == 0 {
 		return o
 	}
 	picked := make(object, 0, len(names))
 	for i := range o {
-		for _, n := range names {
-			if o[i].name == n {
-				picked = append(picked, o[i])
-				break
-			}
+		if slices.Contains(names, o[i].name) || strings.HasPrefix(o[i].name, "@odata.") {
+			picked = append(picked, o[i])
 		}
 	}
 	return picked

@@ -15,7 +15,7 @@ func Routes(a *API) []management.Route {
 	var rows []management.Route
 	for _, version := range []string{"v1.0", "beta"} {
 		s := &surface{API: a, version: version}
-		rows = slices.Concat(rows, s.applications(), s.servicePrincipals(), s.organization())
+		rows = slices.Concat(rows, s.applications(), s.servicePrincipals(), s.directoryObjects(), s.organization())
 	}
 	return rows
 }
@@ -44,6 +44,7 @@ func (s *surface) applications() []management.Route {
 			s.read(fics+"/$count", management.ApplicationReadOwned, (*request).countCredentials),
 			s.change("POST", fics, owned, actionCreateCredential, (*request).createCredential),
 		)
+		rows = append(rows, ownerRoutes(s, app, ownedApplication())...)
 		for _, fic := range []string{fics + "/{credential}", fics + "({credentialKey})"} {
 			rows = append(rows,
 				s.read(fic, management.ApplicationReadOwned, (*request).getCredential).Guarded(),
@@ -68,8 +69,23 @@ func (s *surface) servicePrincipals() []management.Route {
 			s.change("DELETE", sp, owned, actionDeleteServicePrincipal, (*request).deleteServicePrincipal).Guarded(),
 		)
 		rows = append(rows, assignmentRoutes(s, sp)...)
+		rows = append(rows, ownerRoutes(s, sp, ownedServicePrincipal())...)
+		rows = append(rows,
+			s.read(sp+"/ownedObjects", management.ApplicationReadOwned, (*request).listOwnedObjects),
+			s.read(sp+"/memberOf", management.ApplicationReadOwned, (*request).listMemberOf),
+			s.read(sp+"/transitiveMemberOf", management.ApplicationReadOwned, (*request).listMemberOf),
+		)
 	}
 	return rows
+}
+
+func (s *surface) directoryObjects() []management.Route {
+	byIDs := s.read("/directoryObjects/getByIds", management.ApplicationReadAll, (*request).directoryObjectsByID)
+	byIDs.Method = "POST" // it reads all the same
+	return []management.Route{
+		s.read("/directoryObjects/{object}", management.ApplicationReadAll, (*request).directoryObject),
+		byIDs,
+	}
 }
 
 func (s *surface) organization() []management.Route {
@@ -77,7 +93,7 @@ func (s *surface) organization() []management.Route {
 		s.read("/organization", management.Authenticated, (*request).listOrganization),
 		s.read("/organization/{organization}", management.Authenticated, (*request).getOrganization).Guarded(),
 		s.change("PATCH", "/organization/{organization}", management.OrganizationReadWriteAll, actionUpdateOrganization, (*request).updateOrganization).Guarded(),
-		s.read("/directoryObjects/{object}", management.ApplicationReadAll, (*request).directoryObject),
 		s.read("/me", management.Authenticated, (*request).me),
+		s.read("/me/ownedObjects", management.Authenticated, (*request).me),
 	}
 }

@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"net/http"
-
 	"cambio/internal/directory"
 	"cambio/internal/management"
 	"cambio/internal/store"
@@ -197,6 +195,9 @@ func setServicePrincipal(b *body, sp *directory.ServicePrincipal) error {
 	b.setBool("appRoleAssignmentRequired", &sp.AppRoleAssignmentRequired, false)
 	b.setStrings("tags", &sp.Tags)
 	b.readOnly("id", sp.ID)
+	if sp.ID != "" {
+		b.unsupported(ownersBind, ownersAreChanged)
+	}
 	b.unsupported("passwordCredentials", "secrets do not exist here. Use federatedIdentityCredentials of the application.")
 	b.unsupported("keyCredentials", "certificates cannot be registered. Use federatedIdentityCredentials of the application.")
 	return b.err
@@ -207,6 +208,7 @@ func (q *request) createServicePrincipal() error {
 	if err != nil {
 		return err
 	}
+	owners := q.boundOwners(b)
 	appID, isID := guid(b.text("appId"))
 	if b.err == nil && !isID {
 		b.err = badRequest("The property 'appId' is required: the appId of an application of this tenant.")
@@ -239,7 +241,7 @@ func (q *request) createServicePrincipal() error {
 			return err
 		}
 		tx.SetTarget("servicePrincipals/" + sp.ID)
-		return nil
+		return q.addOwners(tx, sp.ID, owners)
 	})
 	if err != nil {
 		return err
@@ -311,41 +313,4 @@ func (q *request) deleteServicePrincipal() error {
 		return err
 	}
 	return q.noContent()
-}
-
-// directoryObject answers for any object id with what it is.
-func (q *request) directoryObject() error {
-	id, ok := guid(q.call.Params["object"])
-	if !ok {
-		return notFound(q.call.Params["object"])
-	}
-	sp, err := q.db.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: id})
-	if err == nil {
-		o, err := q.describe(&sp)
-		if err != nil {
-			return err
-		}
-		return q.typedEntity("servicePrincipal", o)
-	}
-	if !store.IsNotFound(err) {
-		return err
-	}
-	app, err := q.db.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: id})
-	if store.IsNotFound(err) {
-		return notFound(id)
-	}
-	if err != nil {
-		return err
-	}
-	return q.typedEntity("application", applicationObject(&app, &q.call.Tenant, seconds(app.CreatedAt)))
-}
-
-func (q *request) typedEntity(kind string, o object) error {
-	selected, err := selection(q.r)
-	if err != nil {
-		return err
-	}
-	typed := append(object{{"@odata.type", "#microsoft.graph." + kind}}, o.pick(selected)...)
-	writeJSON(q.w, http.StatusOK, q.withContext("directoryObjects/$entity", typed))
-	return nil
 }

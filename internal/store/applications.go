@@ -212,8 +212,8 @@ func (tx *Tx) dropRoles(before, after *directory.Application) error {
 	return nil
 }
 
-// DeleteApplication removes an application with its credentials, its service
-// principal and every assignment of or to that.
+// DeleteApplication removes an application with its credentials, its owners,
+// its service principal and every assignment of or to that.
 func (tx *Tx) DeleteApplication(tenantID, id string) error {
 	ctx := context.Background()
 	a, err := tx.Application(ctx, tenantID, Ref{ID: id})
@@ -231,6 +231,9 @@ func (tx *Tx) DeleteApplication(tenantID, id string) error {
 		return err
 	}
 	if _, err := tx.exec("DELETE FROM identifier_uris WHERE tenant_id = ? AND application_id = ?", tenantID, a.ID); err != nil {
+		return err
+	}
+	if _, err := tx.exec("DELETE FROM owners WHERE tenant_id = ? AND object_id = ?", tenantID, a.ID); err != nil {
 		return err
 	}
 	if _, err := tx.exec("DELETE FROM applications WHERE tenant_id = ? AND id = ?", tenantID, a.ID); err != nil {

@@ -116,7 +116,7 @@ func (tx *Tx) UpdateServicePrincipal(p *directory.ServicePrincipal) error {
 }
 
 // DeleteServicePrincipal removes a service principal with every assignment of
-// or to it. That of a managed identity goes with the identity only.
+// or to it, its owners and what it owns. That of a managed identity goes with the identity only.
 func (tx *Tx) DeleteServicePrincipal(tenantID, id string) error {
 	p, err := tx.ServicePrincipal(context.Background(), tenantID, Ref{ID: id})
 	if err != nil {
@@ -131,6 +131,7 @@ func (tx *Tx) DeleteServicePrincipal(tenantID, id string) error {
 func (tx *Tx) removePrincipal(p directory.ServicePrincipal) error {
 	for _, statement := range []string{
 		"DELETE FROM assignments WHERE tenant_id = ?1 AND (principal_id = ?2 OR resource_id = ?2)",
+		"DELETE FROM owners WHERE tenant_id = ?1 AND (object_id = ?2 OR owner_id = ?2)",
 		"DELETE FROM bootstrap_tokens WHERE tenant_id = ?1 AND principal_id = ?2",
 		"DELETE FROM service_principals WHERE tenant_id = ?1 AND id = ?2",
 	} {

@@ -1,0 +1,199 @@
+package graph
+
+import (
+	"errors"
+	"net/http"
+
+	"cambio/internal/directory"
+	"cambio/internal/management"
+	"cambio/internal/store"
+)
+
+// Audit actions on owners.
+const (
+	actionAddApplicationOwner         = "application.owner.add"
+	actionRemoveApplicationOwner      = "application.owner.remove"
+	actionAddServicePrincipalOwner    = "servicePrincipal.owner.add"
+	actionRemoveServicePrincipalOwner = "servicePrincipal.owner.remove"
+)
+
+// ownersBind names the owners of a new object (OData 4.01 JSON §8.5).
+const ownersBind = "owners@odata.bind"
+
+const ownersAreChanged = "owners of an object that exists are added with POST …/owners/$ref and removed with DELETE …/owners/{id}/$ref."
+
+// owned is the kind of object whose owners a route is about.
+type owned struct {
+	set         string // as in its address
+	add, remove string // audit actions
+	// find returns the object id and appId of the addressed object if the
+	// caller, who holds all or owns it, may touch it.
+	find func(q *request, all management.Permission) (id, appID string, err error)
+}
+
+func ownedApplication() owned {
+	return owned{"applications", actionAddApplicationOwner, actionRemoveApplicationOwner,
+		func(q *request, all management.Permission) (id, appID string, err error) {
+			app, err := q.findApplication(all)
+			return app.ID, app.AppID, err
+		}}
+}
+
+func ownedServicePrincipal() owned {
+	return owned{"servicePrincipals", actionAddServicePrincipalOwner, actionRemoveServicePrincipalOwner,
+		func(q *request, all management.Permission) (id, appID string, err error) {
+			sp, err := q.servicePrincipal(all)
+			return sp.ID, sp.AppID, err
+		}}
+}
+
+func ownerRoutes(s *surface, parent string, kind owned) []management.Route {
+	const write = management.ApplicationReadWriteOwnedBy
+	owners := parent + "/owners"
+	return []management.Route{
+		s.read(owners, management.ApplicationReadOwned, listOwners(kind)),
+		s.read(owners+"/$ref", management.ApplicationReadOwned, listOwnerRefs(kind)),
+		s.change("POST", owners+"/$ref", write, kind.add, addOwner(kind)),
+		s.change("DELETE", owners+"/{owner}/$ref", write, kind.remove, removeOwner(kind)),
+	}
+}
+
+// owners reads a page of the owners of the addressed object.
+func (q *request) owners(kind owned) (opts query, page pageOf[directory.ServicePrincipal], err error) {
+	id, _, err := kind.find(q, management.ApplicationReadAll)
+	if err != nil {
+		return opts, page, err
+	}
+	if opts, err = q.parseQuery(q.r, q.call, nil); err != nil {
+		return opts, page, err
+	}
+	page, err = readPage(opts, func(l store.ListQuery) ([]directory.ServicePrincipal, bool, error) {
+		return q.db.Owners(q.r.Context(), q.call.Tenant.ID, id, l)
+	}, func(sp *directory.ServicePrincipal) string { return sp.ID })
+	return opts, page, err
+}
+
+func listOwners(kind owned) func(*request) error {
+	return func(q *request) error {
+		opts, page, err := q.owners(kind)
+		if err != nil {
+			return err
+		}
+		values := make([]object, len(page.items))
+		for i := range page.items {
+			o, err := q.describe(&page.items[i])
+			if err != nil {
+				return err
+			}
+			values[i] = typed(typeServicePrincipal, o)
+		}
+		return q.page("directoryObjects", opts, values, page.next, page.total)
+	}
+}
+
+// listOwnerRefs lists the addresses of the owners (OData 4.01 protocol §11.2.8).
+func listOwnerRefs(kind owned) func(*request) error {
+	return func(q *request) error {
+		opts, page, err := q.owners(kind)
+		if err != nil {
+			return err
+		}
+		values := make([]object, len(page.items))
+		for i := range page.items {
+			values[i] = object{{"@odata.id", q.baseURL + "/" + q.version + "/directoryObjects/" + page.items[i].ID}}
+		}
+		return q.page("Collection($ref)", opts, values, page.next, page.total)
+	}
+}
+
+func addOwner(kind owned) func(*request) error {
+	return func(q *request) error {
+		id, appID, err := kind.find(q, management.ApplicationReadWriteAll)
+		if err != nil {
+			return err
+		}
+		b, err := readBody(q.w, q.r)
+		if err != nil {
+			return err
+		}
+		owner, ok := q.reference(b.text("@odata.id"))
+		if b.err == nil && !ok {
+			b.err = badReference("@odata.id")
+		}
+		if b.err != nil {
+			return b.err
+		}
+		if q.isManagementResource(appID) {
+			return managementResourceKept()
+		}
+		err = q.write(kind.add, kind.set+"/"+id+"/owners/"+owner, func(tx *store.Tx) error {
+			return tx.AddOwner(q.call.Tenant.ID, id, owner)
+		})
+		var rule *directory.Error
+		if errors.As(err, &rule) && rule.Kind == directory.ReferenceAbsent {
+			return &Problem{http.StatusNotFound, CodeNotFound, rule.Message}
+		}
+		if err != nil {
+			return ownerProblem(err)
+		}
+		return q.noContent()
+	}
+}
+
+func removeOwner(kind owned) func(*request) error {
+	return func(q *request) error {
+		id, _, err := kind.find(q, management.ApplicationReadWriteAll)
+		if err != nil {
+			return err
+		}
+		owner, ok := guid(q.call.Params["owner"])
+		if !ok {
+			return notFound(q.call.Params["owner"])
+		}
+		err = q.write(kind.remove, kind.set+"/"+id+"/owners/"+owner, func(tx *store.Tx) error {
+			return tx.RemoveOwner(q.call.Tenant.ID, id, owner)
+		})
+		if err != nil {
+			return err
+		}
+		return q.noContent()
+	}
+}
+
+// boundOwners returns the object ids of the owners that the body of a new
+// object names. What is wrong with them is the body's error.
+func (q *request) boundOwners(b *body) []string {
+	var references []string
+	b.setStrings(ownersBind, &references)
+	owners := make([]string, len(references))
+	for i, text := range references {
+		var ok bool
+		if owners[i], ok = q.reference(text); !ok && b.err == nil {
+			b.err = badReference(ownersBind)
+		}
+	}
+	return owners
+}
+
+func (q *request) addOwners(tx *store.Tx, id string, owners []string) error {
+	for _, owner := range owners {
+		if err := tx.AddOwner(q.call.Tenant.ID, id, owner); err != nil {
+			return ownerProblem(err)
+		}
+	}
+	return nil
+}
+
+func badReference(property string) *Problem {
+	return badRequest("Invalid URL format specified in '" + property + "'. Refer to a service principal of this tenant as {this server}/v1.0/directoryObjects/{id}.")
+}
+
+// ownerProblem puts the refusal of an owner whom an object has already into
+// the words that clients look for.
+func ownerProblem(err error) error {
+	var rule *directory.Error
+	if errors.As(err, &rule) && rule.Kind == directory.NameTaken {
+		return badRequest("One or more added object references already exist for the following modified properties: 'owners'.")
+	}
+	return err
+}
