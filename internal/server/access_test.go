@@ -181,6 +181,11 @@ func (w *world) build(t *testing.T) {
 				return err
 			}
 		}
+		for _, object := range []string{w.app.ID, w.sp.ID, w.bare.ID} {
+			if err := tx.AddOwner(tenant, object, w.owner.ID); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 }
