@@ -142,6 +142,11 @@ func (q *request) write(action, target string, fn func(*store.Tx) error) error {
 	}, fn)
 }
 
+// remainingWrites is what ARM says of a subscription that has just begun to
+// write. Writes are not counted by subscription here, and clients that look at
+// the header want a number.
+const remainingWrites = "1199"
+
 // put answers a PUT: 201 with a relative Location for a new resource, 200 for
 // one that existed.
 func (q *request) put(made bool, id string, v any) error {
@@ -150,6 +155,7 @@ func (q *request) put(made bool, id string, v any) error {
 		return nil
 	}
 	q.w.Header().Set("Location", id)
+	q.w.Header().Set("x-ms-ratelimit-remaining-subscription-writes", remainingWrites)
 	writeJSON(q.w, http.StatusCreated, v)
 	return nil
 }
