@@ -27,7 +27,7 @@ func params() testscript.Params {
 			return false, os.ErrInvalid
 		},
 		Setup: func(e *testscript.Env) error {
-			e.Values[sessionKey{}] = &session{target: shared, issuers: map[string]*issuer{}}
+			e.Values[sessionKey{}] = &session{target: shared, http: shared.http, issuers: map[string]*issuer{}}
 			now := time.Now().Unix()
 			for name, value := range map[string]string{
 				"NOW": strconv.FormatInt(now, 10), "SOON": strconv.FormatInt(now+3600, 10),

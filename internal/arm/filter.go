@@ -37,7 +37,7 @@ func (q *request) filter(names ...string) (filter, error) {
 }
 
 // parseFilter reads comparisons of the form NAME eq 'TEXT' joined by and. A
-// quote in the text is doubled (OData 4.01 URL Conventions, section 5.1.1.6.1).
+// quote in the text is doubled (OData 4.01 URL conventions §5.1.1.14.1).
 func parseFilter(text string) (f filter, ok bool) {
 	for len(f) < maxConditions {
 		var c condition
