@@ -70,6 +70,39 @@ func TestStrictScripts(t *testing.T) {
 	}
 }
 
+// TestREADMENamesScripts compares the tables of README.md with the scripts: a
+// tolerance is found there, and what is named there exists.
+func TestREADMENamesScripts(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("scripts/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exists := map[string]bool{}
+	family := regexp.MustCompile(`^(tolerance|endpoints|azurerm)-`)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		exists[name] = true
+		if family.MatchString(name) && !strings.Contains(string(readme), "`"+name+"`") {
+			t.Errorf("README.md does not name %s", name)
+		}
+	}
+	for line := range strings.Lines(string(readme)) {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 3 || !strings.HasPrefix(line, "| ") {
+			continue
+		}
+		for _, name := range regexp.MustCompile("`([a-z0-9]+(?:-[a-z0-9]+)+)`").FindAllStringSubmatch(cells[2], -1) {
+			if !exists[name[1]] {
+				t.Errorf("README.md names %s, which does not exist", name[1])
+			}
+		}
+	}
+}
+
 // notDriven are the codes that no script can provoke from outside, with the
 // reason; README.md repeats them.
 var notDriven = map[oauth.Code]string{

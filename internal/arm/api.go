@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cambio/internal/directory"
 	"cambio/internal/management"
 	"cambio/internal/store"
 )
@@ -62,6 +63,7 @@ type request struct {
 func (a *API) handle(step func(*request) error) management.Handler {
 	return func(w http.ResponseWriter, r *http.Request, c *management.Call) {
 		q := &request{API: a, w: w, r: r, call: c}
+		correlate(w.Header(), r.Header, c)
 		setHeaders(w.Header(), c)
 		err := q.checkQuery()
 		if err == nil {
@@ -78,6 +80,20 @@ func (a *API) handle(step func(*request) error) management.Handler {
 			a.logger.Error("management request failed", "request_id", c.RequestID, "path", r.URL.Path, "error", err)
 		}
 		WriteError(w, p.Status, p.Code, p.Message, c)
+	}
+}
+
+// correlate takes the caller's own id for the request over: azurerm sends one
+// for all requests of a run, SDKs one for each. Only GUIDs are sent back.
+func correlate(answer, asked http.Header, c *management.Call) {
+	own := asked.Get("x-ms-client-request-id")
+	for _, id := range []string{own, asked.Get("x-ms-correlation-request-id")} { // the last one counts
+		if directory.IsGUID(id) {
+			c.CorrelationID = strings.ToLower(id)
+		}
+	}
+	if directory.IsGUID(own) && strings.EqualFold(asked.Get("x-ms-return-client-request-id"), "true") {
+		answer.Set("x-ms-client-request-id", own)
 	}
 }
 
