@@ -64,7 +64,7 @@ func (q *request) listProviders() error {
 
 // provider returns the addressed resource provider.
 func (q *request) provider() (*provider, error) {
-	wanted, named := q.call.Params["namespace"]
+	wanted, named := q.call.Params["provider"]
 	if !named {
 		wanted = namespace
 	}

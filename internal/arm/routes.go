@@ -4,7 +4,7 @@ import "cambio/internal/management"
 
 // Routes is the route table. The patterns must be matched without regard to
 // case: clients write resourcegroups as well as resourceGroups. The namespace
-// of identities has rows of its own beside {namespace}, since the server's
+// of identities has rows of its own beside {provider}, since the server's
 // router takes a literal segment for good.
 func Routes(a *API) []management.Route {
 	const (
@@ -40,9 +40,9 @@ func Routes(a *API) []management.Route {
 		row("GET", subscription+"/providers/"+namespace, anybody, "", (*request).getProvider),
 		row("POST", subscription+"/providers/"+namespace+"/register", anybody, "", (*request).getProvider),
 		row("POST", subscription+"/providers/"+namespace+"/unregister", anybody, "", (*request).refuseUnregistration),
-		row("GET", subscription+"/providers/{namespace}", anybody, "", (*request).getProvider),
-		row("POST", subscription+"/providers/{namespace}/register", anybody, "", (*request).getProvider),
-		row("POST", subscription+"/providers/{namespace}/unregister", anybody, "", (*request).refuseUnregistration),
+		row("GET", subscription+"/providers/{provider}", anybody, "", (*request).getProvider),
+		row("POST", subscription+"/providers/{provider}/register", anybody, "", (*request).getProvider),
+		row("POST", subscription+"/providers/{provider}/unregister", anybody, "", (*request).refuseUnregistration),
 
 		row("GET", subscription+"/resourcegroups", reader, "", (*request).listGroups),
 		row("GET", group, reader, "", (*request).getGroup),
@@ -62,7 +62,7 @@ func Routes(a *API) []management.Route {
 		row("POST", identity+"/revokeTokens", writer, "", (*request).refuseRevocation),
 		row("GET", subscription+systemIdentity, reader, "", (*request).noSystemIdentity),
 		row("GET", group+systemIdentity, reader, "", (*request).noSystemIdentity),
-		row("GET", group+"/providers/{namespace}/{type}/{name}"+systemIdentity, reader, "", (*request).noSystemIdentity),
+		row("GET", group+"/providers/{provider}/{type}/{name}"+systemIdentity, reader, "", (*request).noSystemIdentity),
 
 		row("GET", credentials, reader, "", (*request).listCredentials),
 		row("GET", credential, reader, "", (*request).getCredential),
