@@ -197,7 +197,7 @@ func (s *session) cmdGraph(ts *testscript.TestScript, neg bool, args []string) {
 			header = append(header, expand(ts, arg))
 		}
 	}
-	r := s.manage(ts, args[0], expand(ts, args[1]), body, header...)
+	r := s.manage(ts, args[0], args[1], body, header...)
 	if ok := r.status/100 == 2; ok == neg {
 		ts.Fatalf("%s %s: %d %.600s", args[0], args[1], r.status, r.body)
 	}

@@ -27,7 +27,7 @@ func params() testscript.Params {
 			return false, os.ErrInvalid
 		},
 		Setup: func(e *testscript.Env) error {
-			e.Values[sessionKey{}] = &session{target: shared, issuers: map[string]*issuer{}}
+			e.Values[sessionKey{}] = &session{target: shared, http: shared.http, issuers: map[string]*issuer{}}
 			now := time.Now().Unix()
 			for name, value := range map[string]string{
 				"NOW": strconv.FormatInt(now, 10), "SOON": strconv.FormatInt(now+3600, 10),
@@ -67,6 +67,39 @@ func TestStrictScripts(t *testing.T) {
 			p.Files = []string{file}
 			testscript.Run(t, p)
 		})
+	}
+}
+
+// TestREADMENamesScripts compares the tables of README.md with the scripts: a
+// tolerance is found there, and what is named there exists.
+func TestREADMENamesScripts(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("scripts/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exists := map[string]bool{}
+	family := regexp.MustCompile(`^(tolerance|endpoints|azurerm)-`)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		exists[name] = true
+		if family.MatchString(name) && !strings.Contains(string(readme), "`"+name+"`") {
+			t.Errorf("README.md does not name %s", name)
+		}
+	}
+	for line := range strings.Lines(string(readme)) {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 3 || !strings.HasPrefix(line, "| ") {
+			continue
+		}
+		for _, name := range regexp.MustCompile("`([a-z0-9]+(?:-[a-z0-9]+)+)`").FindAllStringSubmatch(cells[2], -1) {
+			if !exists[name[1]] {
+				t.Errorf("README.md names %s, which does not exist", name[1])
+			}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 // goroutine.
 type session struct {
 	target  *target
+	http    *http.Client // the target's, or one that speaks only the protocol that the script wants
 	issuers map[string]*issuer
 	last    *response
 	sent    string // the last client_assertion that `token` sent
@@ -28,6 +30,7 @@ type session struct {
 // response is an answer of the server under test.
 type response struct {
 	status int
+	proto  string // as in HTTP/2.0
 	header http.Header
 	body   []byte
 }
@@ -51,7 +54,7 @@ func commands() map[string]command {
 		"mint": on((*session).cmdMint), "sign": on((*session).cmdSign), "tamper": on((*session).cmdTamper),
 		"issuer": on((*session).cmdIssuer), "behave": on((*session).cmdBehave), "publish": on((*session).cmdPublish),
 		"withdraw": on((*session).cmdWithdraw), "fetches": on((*session).cmdFetches),
-		"http": on((*session).cmdHTTP), "send": on((*session).cmdSend), "flood": on((*session).cmdFlood),
+		"http": on((*session).cmdHTTP), "protocol": on((*session).cmdProtocol), "answeredby": on((*session).cmdAnsweredBy), "send": on((*session).cmdSend), "flood": on((*session).cmdFlood),
 		"token": on((*session).cmdToken), "token1": on((*session).cmdToken1), "tokenat": on((*session).cmdTokenAt),
 		"answer": on((*session).cmdAnswer), "refused": on((*session).cmdRefused), "issued": on((*session).cmdIssued),
 		"status": on((*session).cmdStatus), "header": on((*session).cmdHeader), "noheader": on((*session).cmdNoHeader),
@@ -91,14 +94,14 @@ func expand(ts *testscript.TestScript, text string) string {
 
 // do sends a request and keeps the answer.
 func (s *session) do(ts *testscript.TestScript, req *http.Request) *response {
-	resp, err := s.target.http.Do(req)
+	resp, err := s.http.Do(req)
 	if err != nil {
 		ts.Fatalf("%s %s: %v", req.Method, req.URL.Path, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	ts.Check(err)
-	s.last = &response{resp.StatusCode, resp.Header, body}
+	s.last = &response{resp.StatusCode, resp.Proto, resp.Header, body}
 	ts.Logf("[%s %s → %d] %.1500s", req.Method, req.URL.RequestURI(), resp.StatusCode, body)
 	return s.last
 }
@@ -129,7 +132,8 @@ func (s *session) request(ts *testscript.TestScript, method, path string, header
 	return req
 }
 
-// cmdHTTP sends a request: http METHOD PATH ['Header: value' …] [@FILE].
+// cmdHTTP sends a request: http METHOD PATH ['Header: value' …] [@FILE]. With
+// the header Content-Encoding: gzip the file is compressed first.
 func (s *session) cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg)
 	if len(args) < 2 {
@@ -143,6 +147,9 @@ func (s *session) cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 		} else {
 			header = append(header, arg)
 		}
+	}
+	if slices.Contains(header, "Content-Encoding: gzip") {
+		body = compressed(ts, body)
 	}
 	s.do(ts, s.request(ts, args[0], args[1], header, body))
 }
@@ -279,7 +286,7 @@ func (s *session) repeat(ts *testscript.TestScript) *response {
 	if err != nil {
 		return nil
 	}
-	return &response{resp.StatusCode, resp.Header, body}
+	return &response{resp.StatusCode, resp.Proto, resp.Header, body}
 }
 
 func (s *session) answered(ts *testscript.TestScript) *response {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cambio/internal/directory"
 	"cambio/internal/management"
 	"cambio/internal/store"
 )
@@ -62,6 +63,7 @@ type request struct {
 func (a *API) handle(step func(*request) error) management.Handler {
 	return func(w http.ResponseWriter, r *http.Request, c *management.Call) {
 		q := &request{API: a, w: w, r: r, call: c}
+		correlate(w.Header(), r.Header, c)
 		setHeaders(w.Header(), c)
 		err := q.checkQuery()
 		if err == nil {
@@ -78,6 +80,20 @@ func (a *API) handle(step func(*request) error) management.Handler {
 			a.logger.Error("management request failed", "request_id", c.RequestID, "path", r.URL.Path, "error", err)
 		}
 		WriteError(w, p.Status, p.Code, p.Message, c)
+	}
+}
+
+// correlate takes the caller's own id for the request over: azurerm sends one
+// for all requests of a run, SDKs one for each. Only GUIDs are sent back.
+func correlate(answer, asked http.Header, c *management.Call) {
+	own := asked.Get("x-ms-client-request-id")
+	for _, id := range []string{own, asked.Get("x-ms-correlation-request-id")} { // the last one counts
+		if directory.IsGUID(id) {
+			c.CorrelationID = strings.ToLower(id)
+		}
+	}
+	if directory.IsGUID(own) && strings.EqualFold(asked.Get("x-ms-return-client-request-id"), "true") {
+		answer.Set("x-ms-client-request-id", own)
 	}
 }
 
@@ -142,6 +158,11 @@ func (q *request) write(action, target string, fn func(*store.Tx) error) error {
 	}, fn)
 }
 
+// remainingWrites is what ARM says of a subscription that has just begun to
+// write. Writes are not counted by subscription here, and clients that look at
+// the header want a number.
+const remainingWrites = "1199"
+
 // put answers a PUT: 201 with a relative Location for a new resource, 200 for
 // one that existed.
 func (q *request) put(made bool, id string, v any) error {
@@ -150,6 +171,7 @@ func (q *request) put(made bool, id string, v any) error {
 		return nil
 	}
 	q.w.Header().Set("Location", id)
+	q.w.Header().Set("x-ms-ratelimit-remaining-subscription-writes", remainingWrites)
 	writeJSON(q.w, http.StatusCreated, v)
 	return nil
 }

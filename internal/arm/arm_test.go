@@ -144,7 +144,13 @@ func TestCredentialLifeCycle(t *testing.T) {
 	if got := f.do("GET", list+version+"&$top=10", "").want(200, ""); len(got.values()) != 1 || got.body["nextLink"] != nil {
 		t.Errorf("list: %s", got.text)
 	}
-	f.do("PUT", list+"/fic2"+version, credentialOfSubject("s2")).want(400, CodeBadRequest)
+	if got := f.do("PUT", list+"/fic2"+version, credentialOfSubject("s2")).want(400, CodeBadRequest); !strings.Contains(got.text, "'fic1'") {
+		t.Errorf("a trust that is held: %s", got.text)
+	}
+	if got := f.do("PUT", list+"/FIC1"+version, credentialOfSubject("s2")).want(200, ""); got.string("name") != "fic1" {
+		t.Errorf("a name in other case: %s", got.text)
+	}
+	f.do("GET", list+"/Fic1"+version, "").want(200, "")
 	f.do("PUT", list+"/a"+version, credentialOfSubject("s3")).want(400, CodeBadRequest)
 	for _, body := range []string{`{}`, `{"properties":null}`, `{"properties":{}}`, strings.Replace(credentialOfSubject("s3"), `["api://AzureADTokenExchange"]`, `["a","b"]`, 1),
 		`{"properties":{"issuer":"https://x","audiences":["a"],"claimsMatchingExpression":{"value":"x","languageVersion":1}}}`} {

@@ -3,6 +3,7 @@ package arm
 import (
 	"context"
 	"net/http"
+	"reflect"
 
 	"cambio/internal/directory"
 	"cambio/internal/management"
@@ -77,12 +78,13 @@ type credentialReader interface {
 }
 
 // credential returns the addressed credential, by its name alone, and its
-// identity. found is false when the identity has no such credential.
+// identity. Names of ARM are compared without regard to case. found is false
+// when the identity has no such credential.
 func (q *request) credential(from credentialReader) (m directory.ManagedIdentity, c directory.FederatedIdentityCredential, found bool, err error) {
 	if m, err = q.identity(from); err != nil {
 		return m, c, false, err
 	}
-	byName := store.ListQuery{Field: "name", Op: "eq", Value: q.call.Params["credential"]}
+	byName := store.ListQuery{Field: "tolower(name)", Op: "eq", Value: q.call.Params["credential"]}
 	list, _, err := from.Credentials(q.r.Context(), m.TenantID, m.PrincipalID, byName)
 	if err != nil || len(list) == 0 {
 		return m, c, false, err
@@ -145,11 +147,17 @@ func (q *request) putCredential() error {
 		}
 		c = *wanted
 		c.ID, c.ParentID = before.ID, m.PrincipalID
-		tx.SetTarget(credentialOf(&m, &c).ID)
 		if found {
-			return tx.UpdateCredential(&c)
+			c.Name, c.CreatedAt = before.Name, before.CreatedAt
 		}
-		return tx.CreateCredential(&c)
+		tx.SetTarget(credentialOf(&m, &c).ID)
+		switch {
+		case !found:
+			return tx.CreateCredential(&c)
+		case reflect.DeepEqual(c, before):
+			return nil // nobody needs to compile the client again
+		}
+		return tx.UpdateCredential(&c)
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"cambio/internal/management"
 	"cambio/internal/store"
 	"cambio/internal/strictjson"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -60,17 +62,33 @@ func identityOf(m *directory.ManagedIdentity) identityJSON {
 type resourceJSON struct {
 	Location   string            `json:"location"`
 	Tags       map[string]string `json:"tags"`
+	ManagedBy  string            `json:"managedBy"`
 	Properties *struct {
-		IsolationScope string `json:"isolationScope"`
+		IsolationScope         string `json:"isolationScope"`
+		AssignmentRestrictions *struct {
+			Providers []jsontext.Value `json:"providers"`
+		} `json:"assignmentRestrictions"`
 	} `json:"properties"`
 }
 
+// readResource refuses what is not stored here but would be a promise: that
+// something else manages the group, or that an identity is kept from some
+// resources.
 func (q *request) readResource() (in resourceJSON, err error) {
 	raw, err := management.ReadJSONBody(q.w, q.r)
 	if err != nil {
 		return in, err
 	}
-	return in, strictjson.Unmarshal(raw, &in, strictjson.Document)
+	if err := strictjson.Unmarshal(raw, &in, strictjson.Document); err != nil {
+		return in, err
+	}
+	if in.ManagedBy != "" {
+		return in, badRequest("The property 'managedBy' is not supported: nothing manages resource groups for others here. Leave it out.")
+	}
+	if p := in.Properties; p != nil && p.AssignmentRestrictions != nil && len(p.AssignmentRestrictions.Providers) > 0 {
+		return in, badRequest("The property 'properties.assignmentRestrictions' is not supported: identities are not assigned to resources here, they sign in by their federated identity credentials. Leave it out.")
+	}
+	return in, nil
 }
 
 // identityReader is what *store.DB and *store.Tx have in common here.
@@ -213,4 +231,38 @@ func (q *request) deleteIdentity() error {
 		tx.SetTarget(identityOf(&m).ID)
 		return tx.DeleteManagedIdentity(m.TenantID, m.SubscriptionID, m.ResourceGroup, m.Name)
 	}))
+}
+
+// listAssociatedResources answers a POST of the 2022 previews: which resources
+// have the identity. Resources do not exist here, so none has.
+func (q *request) listAssociatedResources() error {
+	if _, err := q.identity(q.db); err != nil {
+		return err
+	}
+	writeJSON(q.w, http.StatusOK, associatedJSON{Value: []resourceItemJSON{}})
+	return nil
+}
+
+type associatedJSON struct {
+	TotalCount int                `json:"totalCount"`
+	Value      []resourceItemJSON `json:"value"`
+}
+
+// refuseRevocation answers revokeTokens of 2023-07-31-preview. Resources check
+// access tokens without asking this server, so an answer of success would say
+// something that is not true.
+func (q *request) refuseRevocation() error {
+	m, err := q.identity(q.db)
+	if err != nil {
+		return err
+	}
+	return &Problem{http.StatusBadRequest, CodeNotSupported,
+		"The access tokens of the identity '" + m.Name + "' cannot be revoked: resources accept a token until it expires. Delete the identity's federated identity credentials, or the identity, to keep it from getting new ones."}
+}
+
+// noSystemIdentity answers GET of identities/default of any scope: the
+// system-assigned identity of a resource.
+func (q *request) noSystemIdentity() error {
+	return &Problem{http.StatusNotFound, CodeResourceNotFound,
+		"This resource has no system-assigned identity: there are user-assigned identities only. Use " + identityType + " of a resource group."}
 }

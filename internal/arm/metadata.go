@@ -13,6 +13,9 @@ import (
 // cloudName is how clients list this cloud. It must not be one of Azure's own.
 const cloudName = "Cambio"
 
+// location is the name of the one region there is.
+const location = "local"
+
 type authenticationJSON struct {
 	LoginEndpoint    string   `json:"loginEndpoint"`
 	Audiences        []string `json:"audiences"`
@@ -78,7 +81,7 @@ func MetadataHandler(baseURL string) http.HandlerFunc {
 	old := oldCloudJSON{
 		GalleryEndpoint: base + "/", GraphEndpoint: base + "/", PortalEndpoint: base + "/", GraphAudience: base + "/",
 		Authentication: adfs.Authentication,
-		CloudEndpoint:  map[string]cloudEndpointJSON{cloudName: {Endpoint: hostOf(base), Locations: []string{"local"}}},
+		CloudEndpoint:  map[string]cloudEndpointJSON{cloudName: {Endpoint: hostOf(base), Locations: []string{location}}},
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := uuid.NewString()

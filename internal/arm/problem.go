@@ -25,6 +25,8 @@ const (
 	CodeInvalidLocation       = "InvalidResourceLocation"
 	CodeConflict              = "Conflict"
 	CodeInvalidContent        = "InvalidRequestContent"
+	CodeInvalidNamespace      = "InvalidResourceNamespace"
+	CodeNotSupported          = "OperationNotSupported"
 	CodeTooManyRequests       = "TooManyRequests"
 	CodeServerUnavailable     = "ServerUnavailable"
 	CodeInternal              = "InternalServerError"

@@ -11,6 +11,7 @@ import (
 // Audit actions on resource groups.
 const (
 	actionPutGroup    = "resourceGroup.put"
+	actionUpdateGroup = "resourceGroup.update"
 	actionDeleteGroup = "resourceGroup.delete"
 )
 
@@ -69,34 +70,6 @@ func (q *request) listTenants() error {
 	return nil
 }
 
-type providerJSON struct {
-	ID                string             `json:"id"`
-	Namespace         string             `json:"namespace"`
-	RegistrationState string             `json:"registrationState"`
-	ResourceTypes     []resourceTypeJSON `json:"resourceTypes"`
-}
-
-type resourceTypeJSON struct {
-	ResourceType string   `json:"resourceType"`
-	Locations    []string `json:"locations"`
-	APIVersions  []string `json:"apiVersions"`
-}
-
-// listProviders names the one resource provider there is. Clients that
-// register providers before use see that nothing needs registering.
-func (q *request) listProviders() error {
-	versions := []string{"2026-05-31", "2024-11-30", "2023-01-31", "2022-01-31-preview", "2018-11-30"}
-	provider := providerJSON{
-		ID: "/subscriptions/" + q.subscription() + "/providers/" + namespace, Namespace: namespace, RegistrationState: "Registered",
-		ResourceTypes: []resourceTypeJSON{
-			{"userAssignedIdentities", []string{}, versions},
-			{"userAssignedIdentities/federatedIdentityCredentials", []string{}, versions},
-		},
-	}
-	writeJSON(q.w, http.StatusOK, listJSON[providerJSON]{Value: []providerJSON{provider}})
-	return nil
-}
-
 type groupJSON struct {
 	ID         string              `json:"id"`
 	Name       string              `json:"name"`
@@ -136,13 +109,20 @@ func groupNotFound(name string) *Problem {
 }
 
 func (q *request) listGroups() error {
+	f, err := q.filter("location", "name")
+	if err != nil {
+		return err
+	}
 	groups, err := q.db.ResourceGroups(q.r.Context(), q.call.Tenant.ID, q.subscription())
 	if err != nil {
 		return err
 	}
-	values := make([]groupJSON, len(groups))
+	values := []groupJSON{}
 	for i := range groups {
-		values[i] = groupOf(&groups[i])
+		g := &groups[i]
+		if f.matches(map[string]string{"name": g.Name, "location": g.Location}, g.Tags) {
+			values = append(values, groupOf(g))
+		}
 	}
 	writeJSON(q.w, http.StatusOK, listJSON[groupJSON]{Value: values})
 	return nil
@@ -194,6 +174,37 @@ func (q *request) putGroup() error {
 		return err
 	}
 	return q.put(made, groupOf(&g).ID, groupOf(&g))
+}
+
+// patchGroup replaces the tags when they are given.
+func (q *request) patchGroup() error {
+	in, err := q.readResource()
+	if err != nil {
+		return err
+	}
+	var g directory.ResourceGroup
+	err = q.write(actionUpdateGroup, "", func(tx *store.Tx) (err error) {
+		if g, err = q.group(tx); err != nil {
+			return err
+		}
+		tx.SetTarget(groupOf(&g).ID)
+		if err := moved("resource group", g.Name, g.Location, in.Location); err != nil {
+			return err
+		}
+		if in.Tags != nil {
+			g.Tags = in.Tags
+		}
+		if err := directory.ValidateResourceGroup(&g); err != nil {
+			return err
+		}
+		_, err = tx.PutResourceGroup(&g)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	writeJSON(q.w, http.StatusOK, groupOf(&g))
+	return nil
 }
 
 // deleteGroup removes a resource group and, as ARM does, what is in it.

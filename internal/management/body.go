@@ -77,5 +77,5 @@ func unreadable(err error) error {
 }
 
 func tooLarge() error {
-	return &BodyError{http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB, as sent or after decompression."}
+	return &BodyError{http.StatusRequestEntityTooLarge, "The request body is larger than 256 KiB, as sent or after decompression."}
 }

@@ -98,7 +98,7 @@ var rows = [...]Row{
 		"Another grant than client_credentials was asked for.",
 		"Send `grant_type=client_credentials`."},
 	{ResourceOnV2, InvalidRequest, 400, "The parameter 'resource' is not supported by the v2.0 endpoint. Use 'scope'.", true,
-		"`resource` belongs to the v1 endpoint.",
+		"`resource` belongs to the v1 endpoint. A relaxed tenant takes it at v2.0 only without a scope beside it, a strict one never.",
 		"Send `scope=<resource>/.default`, or post to `/{tenant}/oauth2/token`."},
 	{ScopeInvalid, InvalidScope, 400, "The provided value for the input parameter 'scope' is not valid.", true,
 		"The scope is not a list of scope names, or mixes `/.default` with other scopes.",

@@ -201,6 +201,7 @@ func (w *world) path(t *testing.T, pattern string) string {
 		"{credential}", "fic", "({credentialKey})", "(name='fic')",
 		"{assignment}", w.assigned.ID, "{organization}", w.admin.TenantID, "{object}", w.app.ID,
 		"{subscription}", w.admin.TenantID, "{group}", "rg", "{identity}", w.identity(), "{namespace}", "Microsoft.ManagedIdentity",
+		"{provider}", "Microsoft.Resources", "{type}", "virtualMachines", "{name}", "vm1",
 		"{owner}", w.owner.ID, "{deleted}", w.deleted,
 	).Replace(pattern)
 	if strings.Contains(p, "{") {

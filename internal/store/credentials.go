@@ -36,14 +36,15 @@ func (r reads) Credential(ctx context.Context, tenantID, parentID, idOrName stri
 }
 
 // Credentials lists the credentials of a parent and reports whether more
-// follow. Filters: name, subject, issuer and id eq.
+// follow. Filters: name, tolower(name), subject, issuer and id eq.
 func (r reads) Credentials(ctx context.Context, tenantID, parentID string, q ListQuery) ([]directory.FederatedIdentityCredential, bool, error) {
 	rows, err := r.list(ctx, "SELECT "+credentialColumns+" FROM credentials WHERE tenant_id = ? AND parent_id = ?",
 		[]any{tenantID, parentID}, filters{
-			"name eq":    "name = ?",
-			"subject eq": "subject = ?",
-			"issuer eq":  "issuer = ?",
-			"id eq":      "id = lower(?)",
+			"name eq":          "name = ?",
+			"tolower(name) eq": "lower(name) = lower(?)",
+			"subject eq":       "subject = ?",
+			"issuer eq":        "issuer = ?",
+			"id eq":            "id = lower(?)",
 		}, q)
 	items, err := all(rows, err, scanCredential)
 	return page(items, err, q)

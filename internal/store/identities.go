@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"strings"
 
 	"cambio/internal/directory"
@@ -117,8 +118,12 @@ func (tx *Tx) PutManagedIdentity(m *directory.ManagedIdentity) (created bool, er
 	if err != nil {
 		return false, err
 	}
+	same := before.Location == m.Location && before.IsolationScope == m.IsolationScope && maps.Equal(before.Tags, m.Tags)
 	before.Location, before.Tags, before.IsolationScope = m.Location, m.Tags, m.IsolationScope
 	*m = before
+	if same {
+		return false, nil // nobody needs to compile the client again
+	}
 	tags, err := encode(m.Tags)
 	if err != nil {
 		return false, err

@@ -65,7 +65,7 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	if x.tenant, refusal = e.ResolveTenant(ctx, tenantRef); refusal != nil {
 		return refusal
 	}
-	if refusal = x.request.check(x.door); refusal != nil {
+	if refusal = x.request.check(x.door, x.tenant.Compat); refusal != nil {
 		return refusal
 	}
 	if x.client, refusal = e.findClient(ctx, x); refusal != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"cambio/internal/directory"
 	"cambio/internal/oauth"
 )
 
@@ -148,7 +149,7 @@ func (q *request) parseForm(body string) *oauth.Error {
 
 // check applies the rules of the client-credentials grant and of exactly one
 // client authentication.
-func (q *request) check(door Door) *oauth.Error {
+func (q *request) check(door Door, level directory.Compat) *oauth.Error {
 	switch {
 	case q.grantType == "":
 		return oauth.Refuse(oauth.MissingParameter, oauth.ParamGrantType)
@@ -167,14 +168,16 @@ func (q *request) check(door Door) *oauth.Error {
 	case q.assertionType != oauth.AssertionTypeJWT:
 		return oauth.Refuse(oauth.MalformedAssertion, "client_assertion_type is not "+oauth.AssertionTypeJWT)
 	}
-	return q.checkTarget(door)
+	return q.checkTarget(door, level)
 }
 
 // checkTarget turns scope into resource; on success q.resource is the
-// identifier of the one resource that is asked for.
-func (q *request) checkTarget(door Door) *oauth.Error {
+// identifier of the one resource that is asked for. A relaxed tenant takes
+// resource at the v2.0 door too when there is no scope beside it: plain OAuth
+// clients send one form to both (RFC 8707).
+func (q *request) checkTarget(door Door, level directory.Compat) *oauth.Error {
 	switch {
-	case q.resource != "" && !door.Resource:
+	case q.resource != "" && !door.Resource && (q.scope != "" || level == directory.Strict):
 		return oauth.Refuse(oauth.ResourceOnV2)
 	case len(q.resource) > maxIdentifier || !utf8.ValidString(q.resource):
 		return oauth.Refuse(oauth.ResourceNotFound, oauth.Hidden, oauth.Hidden)
