@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -52,10 +53,11 @@ func New(cfg Config) *API {
 // request is one call of one route.
 type request struct {
 	*API
-	w     http.ResponseWriter
-	r     *http.Request
-	call  *management.Call
-	query url.Values
+	w          http.ResponseWriter
+	r          *http.Request
+	call       *management.Call
+	query      url.Values
+	conditions management.Preconditions
 }
 
 // handle makes a handler that checks what every request must have and writes
@@ -67,12 +69,19 @@ func (a *API) handle(step func(*request) error) management.Handler {
 		setHeaders(w.Header(), c)
 		err := q.checkQuery()
 		if err == nil {
+			q.conditions, err = management.ReadPreconditions(r.Header)
+		}
+		if err == nil {
 			err = q.checkSubscription()
 		}
 		if err == nil {
 			err = step(q)
 		}
 		if err == nil {
+			return
+		}
+		if errors.Is(err, errNotModified) {
+			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 		p, internal := problemOf(err)
@@ -95,6 +104,33 @@ func correlate(answer, asked http.Header, c *management.Call) {
 	if directory.IsGUID(own) && strings.EqualFold(asked.Get("x-ms-return-client-request-id"), "true") {
 		answer.Set("x-ms-client-request-id", own)
 	}
+}
+
+// errNotModified ends a GET whose If-None-Match names what would be shown.
+var errNotModified = errors.New("not modified")
+
+// show answers a GET with an object, and the ETag of its noun.
+func (q *request) show(noun, v any) error {
+	tag := management.ETag(noun)
+	q.w.Header().Set("ETag", tag)
+	if q.conditions.NotModified(tag) {
+		return errNotModified
+	}
+	writeJSON(q.w, http.StatusOK, v)
+	return nil
+}
+
+// guard refuses a write when the noun, nil if there is none, is not what the
+// request asks for. It must be asked within the write.
+func (q *request) guard(noun any) error {
+	tag := ""
+	if noun != nil {
+		tag = management.ETag(noun)
+	}
+	if q.conditions.Hold(tag) {
+		return nil
+	}
+	return &Problem{http.StatusPreconditionFailed, management.CodePreconditionFailed, management.PreconditionFailedMessage}
 }
 
 func (q *request) checkQuery() error {
@@ -158,20 +194,16 @@ func (q *request) write(action, target string, fn func(*store.Tx) error) error {
 	}, fn)
 }
 
-// remainingWrites is what ARM says of a subscription that has just begun to
-// write. Writes are not counted by subscription here, and clients that look at
-// the header want a number.
-const remainingWrites = "1199"
-
-// put answers a PUT: 201 with a relative Location for a new resource, 200 for
-// one that existed.
-func (q *request) put(made bool, id string, v any) error {
+// put answers a PUT with the object and the ETag of its noun: 201 with a
+// relative Location for a new resource, 200 for one that existed.
+func (q *request) put(made bool, id string, noun, v any) error {
+	q.w.Header().Set("ETag", management.ETag(noun))
 	if !made {
 		writeJSON(q.w, http.StatusOK, v)
 		return nil
 	}
 	q.w.Header().Set("Location", id)
-	q.w.Header().Set("x-ms-ratelimit-remaining-subscription-writes", remainingWrites)
+	q.w.Header().Set("x-ms-ratelimit-remaining-subscription-writes", strconv.Itoa(q.call.Remaining))
 	writeJSON(q.w, http.StatusCreated, v)
 	return nil
 }

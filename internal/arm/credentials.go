@@ -3,7 +3,6 @@ package arm
 import (
 	"context"
 	"net/http"
-	"reflect"
 
 	"cambio/internal/directory"
 	"cambio/internal/management"
@@ -100,8 +99,7 @@ func (q *request) getCredential() error {
 	if !found {
 		return notFound(credentialType, m.Name+"/"+q.call.Params["credential"], m.ResourceGroup)
 	}
-	writeJSON(q.w, http.StatusOK, credentialOf(&m, &c))
-	return nil
+	return q.show(&c, credentialOf(&m, &c))
 }
 
 func (q *request) listCredentials() error {
@@ -151,10 +149,13 @@ func (q *request) putCredential() error {
 			c.Name, c.CreatedAt = before.Name, before.CreatedAt
 		}
 		tx.SetTarget(credentialOf(&m, &c).ID)
+		if err := q.guardCredential(&before, found); err != nil {
+			return err
+		}
 		switch {
 		case !found:
 			return tx.CreateCredential(&c)
-		case reflect.DeepEqual(c, before):
+		case management.ETag(&c) == management.ETag(&before):
 			return nil // nobody needs to compile the client again
 		}
 		return tx.UpdateCredential(&c)
@@ -163,7 +164,14 @@ func (q *request) putCredential() error {
 		return err
 	}
 	answer := credentialOf(&m, &c)
-	return q.put(!found, answer.ID, answer)
+	return q.put(!found, answer.ID, &c, answer)
+}
+
+func (q *request) guardCredential(before *directory.FederatedIdentityCredential, found bool) error {
+	if !found {
+		return q.guard(nil)
+	}
+	return q.guard(before)
 }
 
 func (q *request) deleteCredential() error {
@@ -176,6 +184,9 @@ func (q *request) deleteCredential() error {
 			return directory.Errorf(directory.NotFound, "", "The credential does not exist.")
 		}
 		tx.SetTarget(credentialOf(&m, &c).ID)
+		if err := q.guard(&c); err != nil {
+			return err
+		}
 		return tx.DeleteCredential(m.TenantID, m.PrincipalID, c.ID)
 	}))
 }

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"cambio/internal/directory"
@@ -121,8 +122,7 @@ func (q *request) getIdentity() error {
 	if err != nil {
 		return err
 	}
-	writeJSON(q.w, http.StatusOK, identityOf(&m))
-	return nil
+	return q.show(&m, identityOf(&m))
 }
 
 // listIdentities lists those of the addressed resource group, or of the whole
@@ -171,10 +171,11 @@ func (q *request) putIdentity() error {
 	var made bool
 	err = q.write(actionPutIdentity, identityOf(&m).ID, func(tx *store.Tx) (err error) {
 		before, err := q.identity(tx)
-		if err == nil {
-			err = moved("identity", before.Name, before.Location, m.Location)
-		} else if isProblem(err, CodeResourceNotFound) {
-			err = nil
+		switch {
+		case err == nil:
+			err = errors.Join(q.guard(&before), moved("identity", before.Name, before.Location, m.Location))
+		case isProblem(err, CodeResourceNotFound):
+			err = q.guard(nil)
 		}
 		if err == nil {
 			made, err = tx.PutManagedIdentity(&m)
@@ -184,7 +185,7 @@ func (q *request) putIdentity() error {
 	if err != nil {
 		return err
 	}
-	return q.put(made, identityOf(&m).ID, identityOf(&m))
+	return q.put(made, identityOf(&m).ID, &m, identityOf(&m))
 }
 
 // patchIdentity replaces the tags and the isolation scope when they are given.
@@ -199,7 +200,7 @@ func (q *request) patchIdentity() error {
 			return err
 		}
 		tx.SetTarget(identityOf(&m).ID)
-		if err := moved("identity", m.Name, m.Location, in.Location); err != nil {
+		if err := errors.Join(q.guard(&m), moved("identity", m.Name, m.Location, in.Location)); err != nil {
 			return err
 		}
 		if in.Tags != nil {
@@ -217,6 +218,7 @@ func (q *request) patchIdentity() error {
 	if err != nil {
 		return err
 	}
+	q.w.Header().Set("ETag", management.ETag(&m))
 	writeJSON(q.w, http.StatusOK, identityOf(&m))
 	return nil
 }
@@ -229,6 +231,9 @@ func (q *request) deleteIdentity() error {
 			return err
 		}
 		tx.SetTarget(identityOf(&m).ID)
+		if err := q.guard(&m); err != nil {
+			return err
+		}
 		return tx.DeleteManagedIdentity(m.TenantID, m.SubscriptionID, m.ResourceGroup, m.Name)
 	}))
 }

@@ -2,9 +2,11 @@ package arm
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"cambio/internal/directory"
+	"cambio/internal/management"
 	"cambio/internal/store"
 )
 
@@ -133,15 +135,16 @@ func (q *request) getGroup() error {
 	if err != nil {
 		return err
 	}
-	writeJSON(q.w, http.StatusOK, groupOf(&g))
-	return nil
+	return q.show(&g, groupOf(&g))
 }
 
 // headGroup answers whether a resource group exists.
 func (q *request) headGroup() error {
-	if _, err := q.group(q.db); err != nil {
+	g, err := q.group(q.db)
+	if err != nil {
 		return err
 	}
+	q.w.Header().Set("ETag", management.ETag(&g))
 	q.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -160,10 +163,11 @@ func (q *request) putGroup() error {
 	var made bool
 	err = q.write(actionPutGroup, groupOf(&g).ID, func(tx *store.Tx) (err error) {
 		before, err := q.group(tx)
-		if err == nil {
-			err = moved("resource group", before.Name, before.Location, g.Location)
-		} else if isProblem(err, CodeResourceGroupNotFound) {
-			err = nil
+		switch {
+		case err == nil:
+			err = errors.Join(q.guard(&before), moved("resource group", before.Name, before.Location, g.Location))
+		case isProblem(err, CodeResourceGroupNotFound):
+			err = q.guard(nil)
 		}
 		if err == nil {
 			made, err = tx.PutResourceGroup(&g)
@@ -173,7 +177,7 @@ func (q *request) putGroup() error {
 	if err != nil {
 		return err
 	}
-	return q.put(made, groupOf(&g).ID, groupOf(&g))
+	return q.put(made, groupOf(&g).ID, &g, groupOf(&g))
 }
 
 // patchGroup replaces the tags when they are given.
@@ -188,7 +192,7 @@ func (q *request) patchGroup() error {
 			return err
 		}
 		tx.SetTarget(groupOf(&g).ID)
-		if err := moved("resource group", g.Name, g.Location, in.Location); err != nil {
+		if err := errors.Join(q.guard(&g), moved("resource group", g.Name, g.Location, in.Location)); err != nil {
 			return err
 		}
 		if in.Tags != nil {
@@ -203,6 +207,7 @@ func (q *request) patchGroup() error {
 	if err != nil {
 		return err
 	}
+	q.w.Header().Set("ETag", management.ETag(&g))
 	writeJSON(q.w, http.StatusOK, groupOf(&g))
 	return nil
 }
@@ -215,6 +220,9 @@ func (q *request) deleteGroup() error {
 			return err
 		}
 		tx.SetTarget(groupOf(&g).ID)
+		if err := q.guard(&g); err != nil {
+			return err
+		}
 		return tx.DeleteResourceGroup(q.call.Tenant.ID, q.subscription(), g.Name)
 	})
 	if err == nil {

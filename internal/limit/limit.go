@@ -79,12 +79,18 @@ func (l *Limiters) Allow(tenantID, name string) bool {
 	return limiter.AllowN(l.now(), 1)
 }
 
-// Available reports whether the party has any allowance left, without taking
-// from it.
-func (l *Limiters) Available(tenantID, name string) bool {
+// Left is how often the party could be allowed now.
+func (l *Limiters) Left(tenantID, name string) int {
 	key := l.hash(tenantID, name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limiter := l.find(key)
-	return limiter == nil || limiter.TokensAt(l.now()) >= 1
+	if limiter == nil {
+		return l.burst
+	}
+	return max(int(limiter.TokensAt(l.now())), 0)
 }
+
+// Available reports whether the party has any allowance left, without taking
+// from it.
+func (l *Limiters) Available(tenantID, name string) bool { return l.Left(tenantID, name) >= 1 }

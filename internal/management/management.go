@@ -78,6 +78,7 @@ type Call struct {
 	Params        map[string]string // decoded path variables by name
 	RequestID     string            // sent back as request-id / x-ms-request-id
 	CorrelationID string            // the client's own id, or RequestID
+	Remaining     int               // how many requests of this class the caller may send at once after this one
 
 	// StillAllowed is asked just before a write: a body may arrive long after
 	// the caller was authenticated, and its rights may have ended meanwhile.

@@ -74,6 +74,7 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 		fail(recorder, m.route.api, http.StatusBadRequest, "Request_BadRequest", management.NoPreconditionsMessage, call)
 	default:
 		call.Tenant, call.Caller = tenant, caller
+		call.Remaining = s.allowances[m.route.rate].Left(tenant.ID, caller.PrincipalID)
 		call.StillAllowed = func(ctx context.Context) error { return s.stillAllowed(ctx, r, caller, m.route.permission) }
 		m.route.managed(recorder, r, call)
 	}
