@@ -1,0 +1,226 @@
+package directory
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of claims matching expressions. Lengths count characters (Unicode
+// code points) unless a comment says otherwise.
+const (
+	MaxExpression          = 2000
+	MaxExpressionTerms     = 16
+	MaxClaimName           = 120
+	MaxComparand           = 600
+	MaxMatchedClaim        = 2048 // bytes; a longer claim satisfies no "matches"
+	MaxFlexibleCredentials = 100  // of one parent, in any tenant: they are tried one after the other
+)
+
+// ExpressionLanguageVersion is the only version of the language.
+const ExpressionLanguageVersion = 1
+
+// ClaimsMatchingExpression is what a flexible credential has in place of a
+// subject, as it was sent.
+type ClaimsMatchingExpression struct {
+	Value           string
+	LanguageVersion int
+}
+
+// Expression is a parsed claims matching expression: terms that must all be
+// satisfied. It is immutable.
+type Expression struct {
+	text  string
+	terms []term
+}
+
+type term struct {
+	claim     string
+	wildcards bool // matches, else eq
+	comparand string
+}
+
+// Operators of the language.
+const (
+	opEqual   = "eq"
+	opMatches = "matches"
+)
+
+// ParseExpression reads Entra's language for flexible credentials:
+//
+//	expression := term *( " and " term )
+//	term       := "claims['" name "']" " " ( "eq" / "matches" ) " '" comparand "'"
+//
+// Case counts, and so does every blank. A quotation mark inside a name or a
+// comparand is written twice. The error is an *Error of kind Invalid that
+// names the character, counted from 1, and what was expected there.
+func ParseExpression(text string) (*Expression, error) {
+	if err := checkText(expressionTarget, text, 1, MaxExpression); err != nil {
+		return nil, err
+	}
+	p := expressionParser{text: text}
+	e := &Expression{text: text}
+	for {
+		if len(e.terms) == MaxExpressionTerms {
+			return nil, p.fail(fmt.Sprintf("the end: an expression may have at most %d terms", MaxExpressionTerms))
+		}
+		t, err := p.term()
+		if err != nil {
+			return nil, err
+		}
+		e.terms = append(e.terms, t)
+		switch {
+		case p.at == len(text):
+			return e, nil
+		case !p.take(" and "):
+			return nil, p.fail("' and ' before another term, or the end")
+		}
+	}
+}
+
+// String is the expression as it was written; there is one way to write it.
+func (e *Expression) String() string { return e.text }
+
+// Matches reports whether every term is satisfied. claim returns the text of
+// a claim, and false when it is absent or not a string: then no term on it is
+// satisfied. It takes at most as many steps as the comparands' bytes times
+// MaxMatchedClaim.
+func (e *Expression) Matches(claim func(name string) (string, bool)) bool {
+	for i := range e.terms {
+		t := &e.terms[i]
+		value, ok := claim(t.claim)
+		if !ok || !t.satisfiedBy(value) {
+			return false
+		}
+	}
+	return true
+}
+
+// Bytes estimates the memory that the expression holds.
+func (e *Expression) Bytes() int {
+	const perExpression, perTerm = 96, 48
+	return perExpression + 2*len(e.text) + perTerm*len(e.terms)
+}
+
+// restricts reports whether some term tells tokens of one issuer apart. A
+// comparand of wildcards alone does not; neither does what is said of iss,
+// which the credential compares anyway, or of aud, which whoever asks for a
+// token may choose.
+func (e *Expression) restricts() bool {
+	for _, t := range e.terms {
+		wild := t.wildcards && strings.Trim(t.comparand, "*?") == ""
+		if !wild && t.claim != "iss" && t.claim != "aud" {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *term) satisfiedBy(value string) bool {
+	if !t.wildcards {
+		return value == t.comparand
+	}
+	return len(value) <= MaxMatchedClaim && matchWildcards(t.comparand, value)
+}
+
+// matchWildcards compares the whole value with a pattern in which '?' stands
+// for one character and '*' for any number of them. It goes back to the last
+// star only, so the steps are bounded by the product of the lengths. Both are
+// valid UTF-8.
+func matchWildcards(pattern, value string) bool {
+	p, v := 0, 0
+	star, resume := -1, 0 // the last star, and where in value what follows it was tried
+	for v < len(value) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, resume = p, v
+			p++
+		case p < len(pattern) && pattern[p] == '?':
+			p, v = p+1, v+width(value[v:])
+		case p < len(pattern) && pattern[p] == value[v]:
+			p, v = p+1, v+1
+		case star >= 0:
+			resume += width(value[resume:])
+			p, v = star+1, resume
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+func width(s string) int {
+	_, n := utf8.DecodeRuneInString(s)
+	return n
+}
+
+// expressionTarget is the property at fault in errors about the text.
+const expressionTarget = "claimsMatchingExpression.value"
+
+// expressionParser reads an expression from left to right.
+type expressionParser struct {
+	text string // valid UTF-8
+	at   int    // bytes read
+}
+
+// fail says what was expected at the present character.
+func (p *expressionParser) fail(expected string) *Error {
+	return Errorf(Invalid, expressionTarget, "%s: character %d: expected %s.", expressionTarget, utf8.RuneCountInString(p.text[:p.at])+1, expected)
+}
+
+func (p *expressionParser) take(token string) bool {
+	if !strings.HasPrefix(p.text[p.at:], token) {
+		return false
+	}
+	p.at += len(token)
+	return true
+}
+
+func (p *expressionParser) term() (t term, err error) {
+	if !p.take("claims[") {
+		return t, p.fail("a term such as claims['sub'] eq 'text'")
+	}
+	if t.claim, err = p.quoted("the name of a claim", MaxClaimName); err != nil {
+		return t, err
+	}
+	if !p.take("]") {
+		return t, p.fail("']' after the name of the claim")
+	}
+	switch {
+	case p.take(" " + opEqual + " "):
+	case p.take(" " + opMatches + " "):
+		t.wildcards = true
+	default:
+		return t, p.fail("' eq ' or ' matches ', in lower case and between single blanks")
+	}
+	t.comparand, err = p.quoted("the comparand", MaxComparand)
+	return t, err
+}
+
+// quoted reads a text of 1 to most characters between quotation marks and
+// undoubles those inside.
+func (p *expressionParser) quoted(what string, most int) (string, error) {
+	if !p.take("'") {
+		return "", p.fail("the quotation mark (') that opens " + what)
+	}
+	start := p.at
+	var text strings.Builder
+	for {
+		n := strings.IndexByte(p.text[p.at:], '\'')
+		if n < 0 {
+			p.at = len(p.text)
+			return "", p.fail("the quotation mark (') that closes " + what + "; one inside it is written twice")
+		}
+		text.WriteString(p.text[p.at : p.at+n])
+		p.at += n + 1
+		if !p.take("'") {
+			break
+		}
+		text.WriteByte('\'')
+	}
+	if n := utf8.RuneCountInString(text.String()); n == 0 || n > most {
+		p.at = start
+		return "", p.fail(fmt.Sprintf("%s: 1 to %d characters, not %d", what, most, n))
+	}
+	return text.String(), nil
+}
