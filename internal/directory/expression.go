@@ -36,8 +36,8 @@ type Expression struct {
 
 type term struct {
 	claim     string
-	wildcards bool // matches, else eq
 	comparand string
+	wildcards *wildcards // of matches; nil: eq
 }
 
 // Operators of the language.
@@ -83,8 +83,7 @@ func (e *Expression) String() string { return e.text }
 
 // Matches reports whether every term is satisfied. claim returns the text of
 // a claim, and false when it is absent or not a string: then no term on it is
-// satisfied. It takes at most as many steps as the comparands' bytes times
-// MaxMatchedClaim.
+// satisfied. It takes time in proportion to the length of the claims.
 func (e *Expression) Matches(claim func(name string) (string, bool)) bool {
 	for i := range e.terms {
 		t := &e.terms[i]
@@ -99,7 +98,13 @@ func (e *Expression) Matches(claim func(name string) (string, bool)) bool {
 // Bytes estimates the memory that the expression holds.
 func (e *Expression) Bytes() int {
 	const perExpression, perTerm = 96, 48
-	return perExpression + 2*len(e.text) + perTerm*len(e.terms)
+	n := perExpression + 2*len(e.text) + perTerm*len(e.terms)
+	for i := range e.terms {
+		if w := e.terms[i].wildcards; w != nil {
+			n += w.bytes()
+		}
+	}
+	return n
 }
 
 // restricts reports whether some term tells tokens of one issuer apart. A
@@ -108,7 +113,7 @@ func (e *Expression) Bytes() int {
 // token may choose.
 func (e *Expression) restricts() bool {
 	for _, t := range e.terms {
-		wild := t.wildcards && strings.Trim(t.comparand, "*?") == ""
+		wild := t.wildcards != nil && strings.Trim(t.comparand, "*?") == ""
 		if !wild && t.claim != "iss" && t.claim != "aud" {
 			return true
 		}
@@ -117,41 +122,10 @@ func (e *Expression) restricts() bool {
 }
 
 func (t *term) satisfiedBy(value string) bool {
-	if !t.wildcards {
+	if t.wildcards == nil {
 		return value == t.comparand
 	}
-	return len(value) <= MaxMatchedClaim && matchWildcards(t.comparand, value)
-}
-
-// matchWildcards compares the whole value with a pattern in which '?' stands
-// for one character and '*' for any number of them. It goes back to the last
-// star only, so the steps are bounded by the product of the lengths. Both are
-// valid UTF-8.
-func matchWildcards(pattern, value string) bool {
-	p, v := 0, 0
-	star, resume := -1, 0 // the last star, and where in value what follows it was tried
-	for v < len(value) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, resume = p, v
-			p++
-		case p < len(pattern) && pattern[p] == '?':
-			p, v = p+1, v+width(value[v:])
-		case p < len(pattern) && pattern[p] == value[v]:
-			p, v = p+1, v+1
-		case star >= 0:
-			resume += width(value[resume:])
-			p, v = star+1, resume
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
-}
-
-func width(s string) int {
-	_, n := utf8.DecodeRuneInString(s)
-	return n
+	return len(value) <= MaxMatchedClaim && t.wildcards.match(value)
 }
 
 // expressionTarget is the property at fault in errors about the text.
@@ -186,14 +160,13 @@ func (p *expressionParser) term() (t term, err error) {
 	if !p.take("]") {
 		return t, p.fail("']' after the name of the claim")
 	}
-	switch {
-	case p.take(" " + opEqual + " "):
-	case p.take(" " + opMatches + " "):
-		t.wildcards = true
-	default:
+	matches := p.take(" " + opMatches + " ")
+	if !matches && !p.take(" "+opEqual+" ") {
 		return t, p.fail("' eq ' or ' matches ', in lower case and between single blanks")
 	}
-	t.comparand, err = p.quoted("the comparand", MaxComparand)
+	if t.comparand, err = p.quoted("the comparand", MaxComparand); err == nil && matches {
+		t.wildcards = compileWildcards(t.comparand)
+	}
 	return t, err
 }
 

@@ -1,6 +1,8 @@
 package federation
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"cambio/internal/directory"
@@ -75,5 +77,39 @@ func TestExactCredentialsComeFirst(t *testing.T) {
 	}
 	if got := c.Match(issuer, subject); len(got) != 1 || got[0].ID != "c1" {
 		t.Errorf("a refusal changed the record: %v", got)
+	}
+}
+
+// BenchmarkMatch compares what a refusal costs: with a subject, with the most
+// expressions that a client may have, and with as many made to be slow, which
+// somebody must have been allowed to register.
+func BenchmarkMatch(b *testing.B) {
+	slow := []string{}
+	for _, claim := range []string{"a", "b", "c"} {
+		slow = append(slow, "claims['"+claim+"'] matches '*"+strings.Repeat("?", 300)+strings.Repeat("a", 210)+"b*'")
+	}
+	text := quote(strings.Repeat("a", 1000) + "b")
+	p := newProvider(b)
+	a, refusal := Parse(p.token(map[string]string{"sub": quote("other"), "a": text, "b": text, "c": text}))
+	if refusal != nil {
+		b.Fatal(refusal)
+	}
+	clients := map[string]*directory.ClientRecord{"subject": client(credential())}
+	for name, expression := range map[string]string{"expressions": "claims['sub'] matches 'repo:acme/*:ref:refs/heads/main'", "slow expressions": strings.Join(slow, " and ") + " and claims['sub'] eq 'x'"} {
+		var all []directory.Credential
+		for i := range directory.MaxFlexibleCredentials {
+			all = append(all, flexible(b, fmt.Sprint("c", i), expression))
+		}
+		clients[name] = client(all...)
+	}
+	for name, c := range clients {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, refusal := Match(c, a); refusal == nil || refusal.Code != oauth.SubjectMismatch {
+					b.Fatal(refusal)
+				}
+			}
+		})
 	}
 }
