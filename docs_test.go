@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"cambio/internal/config"
+	"cambio/internal/directory"
 	"cambio/internal/oauth"
 )
 
@@ -134,6 +135,43 @@ func TestLinksResolve(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
 				t.Errorf("%s links to %s, which does not exist", page, m[1])
 			}
+		}
+	}
+}
+
+var (
+	example = regexp.MustCompile("(?m)^\\| `(claims[^`]+)` \\| (.+) \\| (yes|no) \\|$")
+	claim   = regexp.MustCompile("`([a-z_]+)=([^`]+)`")
+)
+
+// TestFlexibleExamples evaluates the expressions of docs/flexible.md.
+func TestFlexibleExamples(t *testing.T) {
+	raw, err := os.ReadFile("docs/flexible.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := example.FindAllStringSubmatch(string(raw), -1)
+	if len(rows) < 10 {
+		t.Errorf("only %d examples found", len(rows))
+	}
+	for _, row := range rows {
+		c := directory.FederatedIdentityCredential{Name: "example", Issuer: "https://issuer.example", Audiences: []string{"a"},
+			Expression: &directory.ClaimsMatchingExpression{Value: row[1], LanguageVersion: 1}}
+		if err := directory.ValidateCredential(&c, directory.Relaxed, func(string) error { return nil }); err != nil {
+			t.Errorf("%s: %v", row[1], err)
+			continue
+		}
+		claims := map[string]string{}
+		for _, m := range claim.FindAllStringSubmatch(row[2], -1) {
+			claims[m[1]] = m[2]
+		}
+		expression, err := directory.ParseExpression(row[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := expression.Matches(func(name string) (string, bool) { value, ok := claims[name]; return value, ok })
+		if want := row[3] == "yes"; got != want || len(claims) == 0 {
+			t.Errorf("%s with %v: %v", row[1], claims, got)
 		}
 	}
 }

@@ -138,18 +138,26 @@ func (s *session) cmdAssign(ts *testscript.TestScript, neg bool, args []string) 
 }
 
 // cmdCredential gives an application a federated identity credential:
-// credential APP [name=…] [issuer=…] [subject=…] [audience=…]. The defaults
-// are what `mint` puts into a token. It sets $credential, the id.
+// credential APP [name=…] [issuer=…] [subject=…] [audience=…] [expression@FILE].
+// The defaults are what `mint` puts into a token; an expression takes the place
+// of the subject. It sets $credential, the id.
 func (s *session) cmdCredential(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg)
 	if len(args) == 0 {
-		ts.Fatalf("usage: credential APP [name=…] [issuer=…] [subject=…] [audience=…]")
+		ts.Fatalf("usage: credential APP [name=…] [issuer=…] [subject=…] [audience=…] [expression@FILE]")
 	}
+	version := "/v1.0"
 	body := map[string]any{
 		"name": "c-" + strings.ToLower(rand.Text()[:10]), "issuer": ts.Getenv("ISSUER"),
 		"subject": ts.Getenv("SUBJECT"), "audiences": []string{ts.Getenv("AUDIENCE")},
 	}
 	for _, arg := range args[1:] {
+		if file, ok := strings.CutPrefix(arg, "expression@"); ok {
+			version = "/beta"
+			delete(body, "subject")
+			body["claimsMatchingExpression"] = map[string]any{"value": literal(ts, file), "languageVersion": 1}
+			continue
+		}
 		key, value, ok := strings.Cut(arg, "=")
 		switch {
 		case ok && key == "audience":
@@ -160,7 +168,7 @@ func (s *session) cmdCredential(ts *testscript.TestScript, neg bool, args []stri
 			ts.Fatalf("unknown property %q", arg)
 		}
 	}
-	made := s.create(ts, http.MethodPost, "/v1.0/applications/"+ts.Getenv(args[0]+"_object")+"/federatedIdentityCredentials", body)
+	made := s.create(ts, http.MethodPost, version+"/applications/"+ts.Getenv(args[0]+"_object")+"/federatedIdentityCredentials", body)
 	id, _ := made["id"].(string)
 	ts.Setenv("credential", id)
 	s.last = nil
@@ -182,18 +190,22 @@ func (s *session) cmdDeleteCredential(ts *testscript.TestScript, neg bool, args 
 }
 
 // cmdGraph calls a management API and must succeed: graph METHOD PATH
-// ['Header: value'…] [JSON]. With "!" it must be refused, and the script looks
-// at the answer.
+// ['Header: value'…] [JSON | @FILE]. With "!" it must be refused, and the
+// script looks at the answer.
 func (s *session) cmdGraph(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
-		ts.Fatalf("usage: graph METHOD PATH ['Header: value' …] [JSON]")
+		ts.Fatalf("usage: graph METHOD PATH ['Header: value' …] [JSON | @FILE]")
 	}
 	var body any
 	var header []string
 	for _, arg := range args[2:] {
-		if strings.HasPrefix(arg, "{") {
+		file, isFile := strings.CutPrefix(arg, "@")
+		switch {
+		case isFile:
+			ts.Check(json.Unmarshal([]byte(literal(ts, file)), &body))
+		case strings.HasPrefix(arg, "{"):
 			ts.Check(json.Unmarshal([]byte(expand(ts, arg)), &body))
-		} else {
+		default:
 			header = append(header, expand(ts, arg))
 		}
 	}

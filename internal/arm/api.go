@@ -142,8 +142,9 @@ func (q *request) checkQuery() error {
 	return checkVersion(values["api-version"])
 }
 
-// checkVersion wants one well-formed api-version. Which one does not matter:
-// all of them are answered in the same shape, that of 2024-11-30 and later.
+// checkVersion wants one well-formed api-version. Which one matters for the
+// expressions of credentials only: everything else has the same shape in all
+// of them, that of 2024-11-30 and later.
 func checkVersion(versions []string) error {
 	if len(versions) == 0 || len(versions) == 1 && versions[0] == "" {
 		return &Problem{http.StatusBadRequest, CodeMissingAPIVersion, "The api-version query parameter (?api-version=) is required for all requests."}

@@ -3,6 +3,8 @@ package arm
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"cambio/internal/directory"
 	"cambio/internal/management"
@@ -26,26 +28,46 @@ type credentialJSON struct {
 }
 
 type credentialPropertiesJSON struct {
-	Issuer    string   `json:"issuer"`
-	Subject   string   `json:"subject"`
-	Audiences []string `json:"audiences"`
+	Issuer     string          `json:"issuer"`
+	Subject    string          `json:"subject,omitzero"`
+	Audiences  []string        `json:"audiences"`
+	Expression *expressionJSON `json:"claimsMatchingExpression,omitzero"`
 }
 
-func credentialOf(m *directory.ManagedIdentity, c *directory.FederatedIdentityCredential) credentialJSON {
-	return credentialJSON{
-		ID:   identityID(m.SubscriptionID, m.ResourceGroup, m.Name) + "/federatedIdentityCredentials/" + c.Name,
-		Name: c.Name, Type: credentialType,
+type expressionJSON struct {
+	Value           string `json:"value"`
+	LanguageVersion int    `json:"languageVersion"`
+}
+
+// expressionVersions are the api-versions that have claimsMatchingExpression.
+var expressionVersions = []string{"2025-01-31-preview", "2025-05-31-preview"}
+
+// knowsExpressions reports whether the request's api-version has
+// claimsMatchingExpression.
+func (q *request) knowsExpressions() bool {
+	return slices.Contains(expressionVersions, q.query.Get("api-version"))
+}
+
+func credentialID(m *directory.ManagedIdentity, c *directory.FederatedIdentityCredential) string {
+	return identityID(m.SubscriptionID, m.ResourceGroup, m.Name) + "/federatedIdentityCredentials/" + c.Name
+}
+
+// credentialOf is a credential as this api-version shows it: a flexible one
+// has no subject, and only some versions know its expression.
+func (q *request) credentialOf(m *directory.ManagedIdentity, c *directory.FederatedIdentityCredential) credentialJSON {
+	shown := credentialJSON{
+		ID: credentialID(m, c), Name: c.Name, Type: credentialType,
 		Properties: credentialPropertiesJSON{Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences},
 	}
+	if e := c.Expression; e != nil && q.knowsExpressions() {
+		shown.Properties.Expression = &expressionJSON{e.Value, e.LanguageVersion}
+	}
+	return shown
 }
 
-// credentialBody is what a PUT holds. The expression is looked at only to
-// refuse it: ignoring it would leave a rule that is not the one asked for.
+// credentialBody is what a PUT holds.
 type credentialBody struct {
-	Properties *struct {
-		credentialPropertiesJSON
-		ClaimsMatchingExpression *struct{} `json:"claimsMatchingExpression"`
-	} `json:"properties"`
+	Properties *credentialPropertiesJSON `json:"properties"`
 }
 
 func (q *request) readCredential() (*directory.FederatedIdentityCredential, error) {
@@ -60,12 +82,17 @@ func (q *request) readCredential() (*directory.FederatedIdentityCredential, erro
 	if in.Properties == nil {
 		return nil, badRequest("The property 'properties' is required: an object with issuer, subject and audiences.")
 	}
-	if in.Properties.ClaimsMatchingExpression != nil {
-		return nil, badRequest("The property 'properties.claimsMatchingExpression' is not supported. Use properties.subject.")
+	// Ignored, it would leave a rule that is not the one asked for.
+	if in.Properties.Expression != nil && !q.knowsExpressions() {
+		return nil, badRequest("The property 'properties.claimsMatchingExpression' does not exist in this api-version. Use properties.subject, or one of the api-versions " +
+			strings.Join(expressionVersions, ", ") + ".")
 	}
 	c := &directory.FederatedIdentityCredential{
 		TenantID: q.call.Tenant.ID, Name: q.call.Params["credential"],
 		Issuer: in.Properties.Issuer, Subject: in.Properties.Subject, Audiences: in.Properties.Audiences,
+	}
+	if e := in.Properties.Expression; e != nil {
+		c.Expression = &directory.ClaimsMatchingExpression{Value: e.Value, LanguageVersion: e.LanguageVersion}
 	}
 	return c, directory.ValidateCredential(c, q.call.Tenant.Compat, q.checkIssuer)
 }
@@ -99,7 +126,7 @@ func (q *request) getCredential() error {
 	if !found {
 		return notFound(credentialType, m.Name+"/"+q.call.Params["credential"], m.ResourceGroup)
 	}
-	return q.show(&c, credentialOf(&m, &c))
+	return q.show(&c, q.credentialOf(&m, &c))
 }
 
 func (q *request) listCredentials() error {
@@ -117,7 +144,7 @@ func (q *request) listCredentials() error {
 	}
 	answer := listJSON[credentialJSON]{Value: make([]credentialJSON, len(credentials))}
 	for i := range credentials {
-		answer.Value[i] = credentialOf(&m, &credentials[i])
+		answer.Value[i] = q.credentialOf(&m, &credentials[i])
 	}
 	if more {
 		answer.NextLink = q.nextLink(credentials[len(credentials)-1].ID)
@@ -148,7 +175,7 @@ func (q *request) putCredential() error {
 		if found {
 			c.Name, c.CreatedAt = before.Name, before.CreatedAt
 		}
-		tx.SetTarget(credentialOf(&m, &c).ID)
+		tx.SetTarget(credentialID(&m, &c))
 		if err := q.guardCredential(&before, found); err != nil {
 			return err
 		}
@@ -163,7 +190,7 @@ func (q *request) putCredential() error {
 	if err != nil {
 		return err
 	}
-	answer := credentialOf(&m, &c)
+	answer := q.credentialOf(&m, &c)
 	return q.put(!found, answer.ID, &c, answer)
 }
 
@@ -183,7 +210,7 @@ func (q *request) deleteCredential() error {
 		if !found {
 			return directory.Errorf(directory.NotFound, "", "The credential does not exist.")
 		}
-		tx.SetTarget(credentialOf(&m, &c).ID)
+		tx.SetTarget(credentialID(&m, &c))
 		if err := q.guard(&c); err != nil {
 			return err
 		}

@@ -11,8 +11,8 @@ const (
 	Invalid           ErrorKind = iota + 1 // a value breaks a rule
 	NotFound                               // the addressed object does not exist in this tenant
 	NameTaken                              // a unique name or key is held by another object
-	DuplicateTrust                         // issuer and subject are held by another credential of the parent
-	LimitReached                           // a limit of strict tenants
+	DuplicateTrust                         // issuer and subject or expression are held by another credential of the parent
+	LimitReached                           // a limit of strict tenants, or of all
 	ReferenceAbsent                        // the request refers to an object that does not exist
 	DomainNotVerified                      // an identifier's host is not a verified domain of a strict tenant
 )

@@ -58,7 +58,9 @@ func (r *ClientRecord) knownTrust() *knownTrust {
 				k.issuers = append(k.issuers, maphash.String(k.seed, c.Issuer))
 				k.issuersFolded = append(k.issuersFolded, maphash.String(k.seed, strings.ToLower(c.Issuer)))
 			}
-			k.subjects = append(k.subjects, k.subject(c.Issuer, c.Subject))
+			if c.Expression == nil {
+				k.subjects = append(k.subjects, k.subject(c.Issuer, c.Subject))
+			}
 		}
 		slices.Sort(k.issuers)
 		slices.Sort(k.issuersFolded)

@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -36,15 +38,18 @@ type ClientRecord struct {
 	Seq              int64               // change-feed sequence that this record includes
 
 	byTrust   map[trust][]*Credential
+	flexible  map[string][]*Credential // by issuer, those with an expression; nil: none
 	knownOnce sync.Once
 	known     *knownTrust // built on the first refusal
 	stale     atomic.Bool
 }
 
-// Credential is a compiled federated identity credential.
+// Credential is a compiled federated identity credential: of Subject and
+// Expression it has one.
 type Credential struct {
 	ID, Name, Issuer, Subject string
 	Audiences                 []string
+	Expression                *Expression
 }
 
 type trust struct{ issuer, subject string }
@@ -55,10 +60,25 @@ func (r *ClientRecord) Compile() *ClientRecord {
 	r.byTrust = make(map[trust][]*Credential, len(r.Credentials))
 	for i := range r.Credentials {
 		c := &r.Credentials[i]
+		if c.Expression != nil {
+			r.addFlexible(c)
+			continue
+		}
 		k := trust{c.Issuer, c.Subject}
 		r.byTrust[k] = append(r.byTrust[k], c)
 	}
+	for _, list := range r.flexible {
+		// In a fixed order, so that the same one of two that match is used.
+		slices.SortFunc(list, func(a, b *Credential) int { return strings.Compare(a.Name, b.Name) })
+	}
 	return r
+}
+
+func (r *ClientRecord) addFlexible(c *Credential) {
+	if r.flexible == nil {
+		r.flexible = make(map[string][]*Credential)
+	}
+	r.flexible[c.Issuer] = append(r.flexible[c.Issuer], c)
 }
 
 // Match returns the credentials whose issuer and subject equal the presented
@@ -66,6 +86,10 @@ func (r *ClientRecord) Compile() *ClientRecord {
 func (r *ClientRecord) Match(issuer, subject string) []*Credential {
 	return r.byTrust[trust{issuer, subject}]
 }
+
+// Flexible returns the credentials of an issuer that have an expression, in
+// the order of their names. The store keeps them few.
+func (r *ClientRecord) Flexible(issuer string) []*Credential { return r.flexible[issuer] }
 
 // MarkStale notes that a later state than this record's may have been
 // committed: one was, or nobody would tell this record.
@@ -77,13 +101,16 @@ func (r *ClientRecord) Stale() bool { return r.stale.Load() }
 
 // Bytes estimates the memory that the record holds, for the cache's bound.
 func (r *ClientRecord) Bytes() int {
-	const perRecord, perCredential, perGrant = 640, 384, 120 // with the index of refusals
+	const perRecord, perCredential, perGrant = 648, 392, 120 // with the index of refusals
 	n := perRecord + len(r.DisplayName)
 	for i := range r.Credentials {
 		c := &r.Credentials[i]
 		n += perCredential + len(c.Issuer) + len(c.Subject) + len(c.Name)
 		for _, a := range c.Audiences {
 			n += len(a) + 16
+		}
+		if c.Expression != nil {
+			n += c.Expression.Bytes()
 		}
 	}
 	for _, roles := range r.Grants {

@@ -38,6 +38,35 @@ func TestKnownTrust(t *testing.T) {
 	}
 }
 
+func TestFlexibleCredentialsAreIndexedApart(t *testing.T) {
+	e, err := ParseExpression("claims['sub'] matches 'a*'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := (&ClientRecord{Credentials: []Credential{
+		{Name: "b", Issuer: "https://one.example", Expression: e},
+		{Name: "exact", Issuer: "https://one.example", Subject: "s"},
+		{Name: "a", Issuer: "https://one.example", Expression: e},
+		{Name: "c", Issuer: "https://two.example", Expression: e},
+	}}).Compile()
+	if got := r.Flexible("https://one.example"); len(got) != 2 || got[0].Name != "a" || got[1].Name != "b" {
+		t.Errorf("of one: %v", got)
+	}
+	if got := r.Flexible("https://One.example"); got != nil {
+		t.Errorf("of another issuer: %v", got)
+	}
+	if len(r.Match("https://one.example", "")) != 0 || len(r.Match("https://one.example", "s")) != 1 {
+		t.Error("a flexible credential was found by its subject, or the exact one was not")
+	}
+	if !r.KnowsIssuer("https://two.example") || r.KnowsSubjectFolded("https://two.example", "") {
+		t.Error("the issuer of a flexible credential is known, a subject of it is not")
+	}
+	plain := (&ClientRecord{Credentials: []Credential{{Name: "c", Issuer: "https://two.example"}}}).Bytes()
+	if more := (&ClientRecord{Credentials: r.Credentials[3:]}).Bytes() - plain; more < len(e.String()) {
+		t.Errorf("an expression counts for %d bytes", more)
+	}
+}
+
 // Whoever may present any assertion must not make the server read all the
 // credentials of a client each time.
 func TestRefusalDoesNotReadAllCredentials(t *testing.T) {

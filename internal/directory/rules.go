@@ -41,7 +41,7 @@ func ValidateCredential(c *FederatedIdentityCredential, level Compat, issuerAllo
 	if err := checkIssuer(c.Issuer, issuerAllowed); err != nil {
 		return err
 	}
-	if err := checkText("subject", c.Subject, 1, MaxSubject); err != nil {
+	if err := checkSubject(c, level); err != nil {
 		return err
 	}
 	if err := checkAudiences(c.Audiences, level); err != nil {

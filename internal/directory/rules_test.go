@@ -54,6 +54,14 @@ func TestValidateCredential(t *testing.T) {
 		{"empty audience", func(c *cred) { c.Audiences = []string{""} }, Relaxed, "audiences"},
 		{"17 audiences", func(c *cred) { c.Audiences = strings.Split("a b c d e f g h i j k l m n o p q", " ") }, Relaxed, "audiences"},
 		{"audience of 601", func(c *cred) { c.Audiences = []string{strings.Repeat("a", 601)} }, Relaxed, "audiences"},
+		{"expression beside subject", func(c *cred) { c.Expression = &ClaimsMatchingExpression{"claims['a'] eq 'b'", 1} }, Relaxed, "subject"},
+		{"expression of version 2", flexible("claims['a'] eq 'b'", func(c *cred) { c.Expression.LanguageVersion = 2 }), Relaxed, "claimsMatchingExpression.languageVersion"},
+		{"expression that does not parse", flexible("sub", nil), Relaxed, expressionTarget},
+		{"any claim of any issuer", flexible("claims['a b'] eq 'b'", nil), Relaxed, ""},
+		{"any claim, strict", flexible("claims['a b'] eq 'b'", nil), Strict, expressionTarget},
+		{"match-all", flexible("claims['sub'] matches '*' and claims['a'] matches '**?'", nil), Relaxed, expressionTarget},
+		{"match-all by issuer and audience", flexible("claims['iss'] eq 'https://a.example' and claims['aud'] eq 'b' and claims['sub'] matches '??*'", nil), Relaxed, expressionTarget},
+		{"match-all of one term", flexible("claims['sub'] matches '*' and claims['a'] eq '*'", nil), Relaxed, ""},
 		{"description of 601", func(c *cred) { c.Description = strings.Repeat("a", 601) }, Relaxed, "description"},
 	}
 	allowed := func(issuer string) error {
@@ -70,6 +78,46 @@ func TestValidateCredential(t *testing.T) {
 	t.Run("no issuer check refuses all", func(t *testing.T) {
 		checkTarget(t, ValidateCredential(credential(func(*cred) {}), Relaxed, nil), "issuer")
 	})
+}
+
+// flexible makes a credential flexible and then changes it.
+func flexible(value string, change func(*FederatedIdentityCredential)) func(*FederatedIdentityCredential) {
+	return func(c *FederatedIdentityCredential) {
+		c.Subject, c.Expression = "", &ClaimsMatchingExpression{value, 1}
+		if change != nil {
+			change(c)
+		}
+	}
+}
+
+// TestStrictExpressions goes through Entra's table of issuers and claims.
+func TestStrictExpressions(t *testing.T) {
+	for _, tt := range []struct{ issuer, claim, target string }{
+		{"https://token.actions.githubusercontent.com", "sub", ""},
+		{"https://token.actions.githubusercontent.com", "job_workflow_ref", ""},
+		{"https://token.actions.githubusercontent.com", "repository", expressionTarget},
+		{"https://token.actions.githubusercontent.com/", "sub", "issuer"},
+		{"https://gitlab.com", "sub", ""},
+		{"https://gitlab.com", "job_workflow_ref", expressionTarget},
+		{"https://gitlab.acme.com", "sub", ""},
+		{"https://gitlab.acme-1.ca", "sub", ""},
+		{"https://gitlab.acme.de", "sub", "issuer"},
+		{"https://gitlab.a.b.com", "sub", "issuer"},
+		{"https://gitlab..com", "sub", "issuer"},
+		{"https://gitlab.-a.com", "sub", "issuer"},
+		{"https://gitlab.evil.example/.com", "sub", "issuer"},
+		{"https://gitlab.acme.com:8443", "sub", "issuer"},
+		{"https://app.terraform.io", "sub", ""},
+		{"https://app.eu.terraform.io", "sub", ""},
+		{"https://tfe.acme.com", "sub", "issuer"},
+	} {
+		c := credential(flexible("claims['"+tt.claim+"'] matches 'a*'", func(c *FederatedIdentityCredential) { c.Issuer = tt.issuer }))
+		any := func(string) error { return nil }
+		t.Run(tt.issuer+" "+tt.claim, func(t *testing.T) {
+			checkTarget(t, ValidateCredential(c, Strict, any), tt.target)
+			checkTarget(t, ValidateCredential(c, Relaxed, any), "")
+		})
+	}
 }
 
 func checkTarget(t *testing.T, err error, target string) {

@@ -126,7 +126,8 @@ type ResourceGroup struct {
 // FederatedIdentityCredential says which token of which external identity
 // provider proves its parent: an application (ParentID is the application's
 // object id) or a managed identity (ParentID is the principal id). Issuer,
-// Subject and Audiences are compared byte for byte.
+// Subject and Audiences are compared byte for byte. A flexible credential has
+// an expression on claims and no subject.
 type FederatedIdentityCredential struct {
 	ID          string
 	TenantID    string
@@ -134,6 +135,7 @@ type FederatedIdentityCredential struct {
 	Name        string
 	Issuer      string
 	Subject     string
+	Expression  *ClaimsMatchingExpression // nil: Subject says who is trusted
 	Audiences   []string
 	Description string
 	CreatedAt   time.Time

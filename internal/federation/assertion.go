@@ -34,6 +34,16 @@ func (a *Assertion) KeyID() string { return a.jws.Header.KeyID }
 // Algorithm is the header's alg.
 func (a *Assertion) Algorithm() string { return string(a.jws.Header.Algorithm) }
 
+// claim returns a claim that is a string, for an expression. Other types are
+// as good as absent: how a number is written must not decide who is trusted.
+func (a *Assertion) claim(name string) (string, bool) {
+	if name == "sub" {
+		return a.Subject, true // most expressions ask for it
+	}
+	value, present, err := a.claims.String(name)
+	return value, present && err == nil
+}
+
 // Parse reads a client assertion: a compact JWS (RFC 7515) whose payload is a
 // strict JSON object (RFC 7519). It checks form only. Refusals: 50027 and,
 // for absent claims, 90014.

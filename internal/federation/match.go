@@ -9,14 +9,27 @@ import (
 )
 
 // Match finds the credential of the client that the assertion's issuer,
-// subject and audience name, byte for byte. Case is folded only to choose the
-// refusal: 70025, 700211, 700213, 700212 or 7002138.
+// subject and audience name, byte for byte; failing that, a flexible one of
+// that issuer and audience whose expression the claims satisfy. Case is folded
+// only to choose the refusal: 70025, 700211, 700213, 700212 or 7002138.
+//
+// The claims are not proven yet, those that an expression reads no more than
+// the subject: a match only allows to fetch the issuer's keys.
 func Match(client *directory.ClientRecord, a *Assertion) (*directory.Credential, *oauth.Error) {
 	candidates := client.Match(a.Issuer, a.Subject)
 	for _, c := range candidates {
 		if intersects(c.Audiences, a.Audiences) {
 			return c, nil
 		}
+	}
+	for _, c := range client.Flexible(a.Issuer) {
+		if !c.Expression.Matches(a.claim) {
+			continue
+		}
+		if intersects(c.Audiences, a.Audiences) {
+			return c, nil
+		}
+		candidates = append(slices.Clip(candidates), c)
 	}
 	return nil, mismatch(client, candidates, a)
 }

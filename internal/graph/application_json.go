@@ -210,34 +210,4 @@ func setOptionalClaims(b *body, app *directory.Application) {
 	}
 }
 
-// credentialObject is a federated identity credential as Graph shows it.
-func credentialObject(c *directory.FederatedIdentityCredential) object {
-	return object{
-		{"id", c.ID},
-		{"name", c.Name},
-		{"issuer", c.Issuer},
-		{"subject", c.Subject},
-		{"description", orNull(c.Description)},
-		{"audiences", list(c.Audiences)},
-	}
-}
-
-// setCredential copies the writable properties of a body into c. The name is
-// set once: c.Name is empty for a new credential.
-func setCredential(b *body, c *directory.FederatedIdentityCredential) error {
-	if c.Name == "" {
-		b.setString("name", &c.Name)
-	}
-	if b.given("name") && b.text("name") != c.Name && b.err == nil {
-		b.err = badRequest("The property 'name' cannot change. Create another credential with the new name and delete this one.")
-	}
-	b.readOnly("id", c.ID)
-	b.setString("issuer", &c.Issuer)
-	b.setString("subject", &c.Subject)
-	b.setStrings("audiences", &c.Audiences)
-	b.setString("description", &c.Description)
-	b.unsupported("claimsMatchingExpression", "claims matching expressions are not supported. Use subject.")
-	return b.err
-}
-
 var _ json.MarshalerTo = object(nil)

@@ -86,7 +86,7 @@ func (q *request) listCredentials() error {
 	}
 	values := make([]object, len(page.items))
 	for i := range page.items {
-		values[i] = credentialObject(&page.items[i])
+		values[i] = q.credentialObject(&page.items[i])
 	}
 	return q.page(credentialsContext(&app), opts, values, page.next, page.total)
 }
@@ -126,7 +126,7 @@ func (q *request) getCredential() error {
 	if err := q.shows(&c); err != nil {
 		return err
 	}
-	return q.entity(credentialsContext(&app), credentialObject(&c))
+	return q.entity(credentialsContext(&app), q.credentialObject(&c))
 }
 
 func (q *request) createCredential() error {
@@ -145,7 +145,7 @@ func (q *request) createCredential() error {
 // it is not empty, comes from the address.
 func (q *request) storeCredential(app *directory.Application, b *body, name string) error {
 	c := &directory.FederatedIdentityCredential{TenantID: q.call.Tenant.ID, ParentID: app.ID, Name: name}
-	if err := setCredential(b, c); err != nil {
+	if err := q.setCredential(b, c); err != nil {
 		return err
 	}
 	if err := directory.ValidateCredential(c, q.call.Tenant.Compat, q.checkIssuer); err != nil {
@@ -162,11 +162,11 @@ func (q *request) storeCredential(app *directory.Application, b *body, name stri
 		return nil
 	})
 	if err != nil {
-		return trustProblem(err, c.Subject)
+		return trustProblem(err, c)
 	}
 	path := "/applications/" + app.ID + "/federatedIdentityCredentials/" + c.ID
 	q.w.Header().Set("ETag", management.ETag(c))
-	return q.created(credentialsContext(app), path, credentialObject(c))
+	return q.created(credentialsContext(app), path, q.credentialObject(c))
 }
 
 // updateCredential is PATCH; addressed by (name='…') and with Prefer:
@@ -204,9 +204,9 @@ func (q *request) updateCredential() error {
 // patchCredential reads, changes and writes in one transaction, so that two
 // PATCHes of different properties both take effect.
 func (q *request) patchCredential(app *directory.Application, key string, byName bool, b *body) error {
-	var subject string
-	err := q.write(actionUpdateCredential, "", func(tx *store.Tx) error {
-		c, err := q.credential(tx, app, key, byName)
+	var c directory.FederatedIdentityCredential
+	err := q.write(actionUpdateCredential, "", func(tx *store.Tx) (err error) {
+		c, err = q.credential(tx, app, key, byName)
 		if err != nil {
 			return err
 		}
@@ -216,10 +216,9 @@ func (q *request) patchCredential(app *directory.Application, key string, byName
 		}
 		before := c
 		b.err = nil
-		if err := setCredential(b, &c); err != nil {
+		if err := q.setCredential(b, &c); err != nil {
 			return err
 		}
-		subject = c.Subject
 		if err := directory.ValidateCredential(&c, q.call.Tenant.Compat, q.checkIssuer); err != nil {
 			return err
 		}
@@ -228,7 +227,7 @@ func (q *request) patchCredential(app *directory.Application, key string, byName
 		}
 		return tx.UpdateCredential(&c)
 	})
-	return trustProblem(err, subject)
+	return trustProblem(err, &c)
 }
 
 func (q *request) deleteCredential() error {
@@ -261,15 +260,19 @@ func credentialTarget(app *directory.Application, c *directory.FederatedIdentity
 	return "applications/" + app.ID + "/federatedIdentityCredentials/" + c.ID
 }
 
-// trustProblem puts the refusal of an issuer and subject that another
-// credential holds into the words that clients look for.
-func trustProblem(err error, subject string) error {
+// trustProblem puts the refusal of an issuer and subject, or expression, that
+// another credential holds into the words that clients look for.
+func trustProblem(err error, c *directory.FederatedIdentityCredential) error {
 	var rule *directory.Error
 	if !errors.As(err, &rule) || rule.Kind != directory.DuplicateTrust {
 		return err
 	}
+	name, value := "Subject", c.Subject
+	if c.Expression != nil {
+		name, value = "ClaimsMatchingExpression.Value", c.Expression.Value
+	}
 	return &Problem{http.StatusBadRequest, CodeInvalidCredential,
-		rule.Message + " paramName: FederatedIdentityCredential.Subject, paramValue: " + subject + ", objectType: Application"}
+		rule.Message + " paramName: FederatedIdentityCredential." + name + ", paramValue: " + value + ", objectType: Application"}
 }
 
 func isProblem(err error, code string) bool {

@@ -86,6 +86,9 @@ func problemOf(err error) (p *Problem, internal bool) {
 }
 
 func ruleProblem(e *directory.Error) *Problem {
+	if e.Target == "claimsMatchingExpression.value" {
+		return &Problem{http.StatusBadRequest, CodeInvalidCredential, e.Message}
+	}
 	switch e.Kind {
 	case directory.NotFound:
 		return &Problem{http.StatusNotFound, CodeNotFound, e.Message}

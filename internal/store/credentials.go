@@ -11,15 +11,20 @@ import (
 // have: rows with it are news to whoever has seen the feed before the write.
 const nextSeq = "(SELECT coalesce(max(seq), 0) + 1 FROM change_feed)"
 
-const credentialColumns = "id, tenant_id, parent_id, name, issuer, subject, audiences, description, created_at"
+const credentialColumns = "id, tenant_id, parent_id, name, issuer, subject, expression, language_version, audiences, description, created_at"
 
 func scanCredential(s scanner) (directory.FederatedIdentityCredential, error) {
 	var c directory.FederatedIdentityCredential
 	var audiences string
+	var expression directory.ClaimsMatchingExpression
 	var created int64
-	err := s.Scan(&c.ID, &c.TenantID, &c.ParentID, &c.Name, &c.Issuer, &c.Subject, &audiences, &c.Description, &created)
+	err := s.Scan(&c.ID, &c.TenantID, &c.ParentID, &c.Name, &c.Issuer, &c.Subject, &expression.Value, &expression.LanguageVersion,
+		&audiences, &c.Description, &created)
 	if err != nil {
 		return c, err
+	}
+	if expression.Value != "" {
+		c.Expression = &expression
 	}
 	c.CreatedAt = fromMicros(created)
 	return c, decode(audiences, &c.Audiences)
@@ -42,7 +47,7 @@ func (r reads) Credentials(ctx context.Context, tenantID, parentID string, q Lis
 		[]any{tenantID, parentID}, filters{
 			"name eq":          "name = ?",
 			"tolower(name) eq": "lower(name) = lower(?)",
-			"subject eq":       "subject = ?",
+			"subject eq":       "subject = ? AND expression = ''",
 			"issuer eq":        "issuer = ?",
 			"id eq":            "id = lower(?)",
 		}, q)
@@ -58,8 +63,9 @@ func (r reads) CredentialCount(ctx context.Context, tenantID, parentID string) (
 }
 
 // CreateCredential adds a credential to an application or managed identity.
-// Name, and issuer and subject together, must be free within the parent; a
-// strict tenant's parent has at most directory.MaxStrictCredentials.
+// Name, and issuer and subject or expression together, must be free within the
+// parent. A parent has at most directory.MaxFlexibleCredentials with an
+// expression; a strict tenant's has at most directory.MaxStrictCredentials.
 func (tx *Tx) CreateCredential(c *directory.FederatedIdentityCredential) error {
 	clientID, err := tx.parentClient(c.TenantID, c.ParentID)
 	if err != nil {
@@ -79,8 +85,9 @@ func (tx *Tx) CreateCredential(c *directory.FederatedIdentityCredential) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec("INSERT INTO credentials ("+credentialColumns+", changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "+nextSeq+")",
-		c.ID, c.TenantID, c.ParentID, c.Name, c.Issuer, c.Subject, audiences, c.Description, toMicros(c.CreatedAt))
+	expression := expressionOf(c)
+	_, err = tx.exec("INSERT INTO credentials ("+credentialColumns+", changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "+nextSeq+")",
+		c.ID, c.TenantID, c.ParentID, c.Name, c.Issuer, c.Subject, expression.Value, expression.LanguageVersion, audiences, c.Description, toMicros(c.CreatedAt))
 	tx.touch(directory.KeyClient, c.TenantID, clientID)
 	return err
 }
@@ -99,9 +106,10 @@ func (tx *Tx) UpdateCredential(c *directory.FederatedIdentityCredential) error {
 	if err != nil {
 		return err
 	}
-	n, err := tx.exec("UPDATE credentials SET name = ?, issuer = ?, subject = ?, audiences = ?, description = ?, changed = "+nextSeq+
+	expression := expressionOf(c)
+	n, err := tx.exec("UPDATE credentials SET name = ?, issuer = ?, subject = ?, expression = ?, language_version = ?, audiences = ?, description = ?, changed = "+nextSeq+
 		" WHERE tenant_id = ? AND parent_id = ? AND id = ?",
-		c.Name, c.Issuer, c.Subject, audiences, c.Description, c.TenantID, c.ParentID, c.ID)
+		c.Name, c.Issuer, c.Subject, expression.Value, expression.LanguageVersion, audiences, c.Description, c.TenantID, c.ParentID, c.ID)
 	if err == nil && n == 0 {
 		err = directory.Errorf(directory.NotFound, "", "Federated identity credential '%s' does not exist.", c.ID)
 	}
@@ -137,6 +145,15 @@ func (tx *Tx) deleteCredentialsOf(tenantID, parentID string) error {
 	return err
 }
 
+// expressionOf is the expression to store; zero is that of a credential with a
+// subject.
+func expressionOf(c *directory.FederatedIdentityCredential) directory.ClaimsMatchingExpression {
+	if c.Expression == nil {
+		return directory.ClaimsMatchingExpression{}
+	}
+	return *c.Expression
+}
+
 // parentClient returns the client id of the application or managed identity
 // that parentID names.
 func (tx *Tx) parentClient(tenantID, parentID string) (string, error) {
@@ -148,30 +165,56 @@ func (tx *Tx) parentClient(tenantID, parentID string) (string, error) {
 }
 
 // checkCredential refuses a name or a trust that another credential of the
-// parent holds, and says which.
+// parent holds, and says which; and an expression too many.
 func (tx *Tx) checkCredential(c *directory.FederatedIdentityCredential) error {
-	rows, err := tx.q.QueryContext(context.Background(), "SELECT "+credentialColumns+" FROM credentials WHERE parent_id = ?1 AND name = ?2 AND id <> ?5"+
-		" UNION ALL SELECT "+credentialColumns+" FROM credentials WHERE parent_id = ?1 AND issuer = ?3 AND subject = ?4 AND id <> ?5",
-		c.ParentID, c.Name, c.Issuer, c.Subject, c.ID)
+	expression := expressionOf(c).Value
+	rows, err := tx.q.QueryContext(context.Background(), "SELECT "+credentialColumns+" FROM credentials WHERE parent_id = ?1 AND name = ?2 AND id <> ?6"+
+		" UNION ALL SELECT "+credentialColumns+" FROM credentials WHERE parent_id = ?1 AND issuer = ?3 AND subject = ?4 AND expression = ?5 AND id <> ?6",
+		c.ParentID, c.Name, c.Issuer, c.Subject, expression, c.ID)
 	holders, err := all(rows, err, scanCredential)
 	if err != nil {
 		return err
 	}
-	for _, holder := range holders {
-		if holder.Name == c.Name {
-			return directory.Errorf(directory.NameTaken, "name",
-				"A federated identity credential with name '%s' exists (id %s).", holder.Name, holder.ID)
-		}
-		return directory.Errorf(directory.DuplicateTrust, "subject",
-			"Issuer '%s' and subject '%s' are held by the federated identity credential '%s' (id %s) of this object.",
-			c.Issuer, c.Subject, holder.Name, holder.ID)
+	for i := range holders {
+		return taken(c, &holders[i])
 	}
 	var id string
 	err = tx.q.QueryRowContext(context.Background(), "SELECT id FROM credentials WHERE id = ? AND parent_id <> ?", c.ID, c.ParentID).Scan(&id)
 	if err == nil {
 		return directory.Errorf(directory.NameTaken, "id", "The identifier '%s' is in use.", c.ID)
 	}
-	return ignoreNoRows(err)
+	if err = ignoreNoRows(err); err != nil || c.Expression == nil {
+		return err
+	}
+	return tx.checkFlexibleLimit(c)
+}
+
+// taken says what of a credential another one, the holder, has.
+func taken(c, holder *directory.FederatedIdentityCredential) error {
+	switch {
+	case holder.Name == c.Name:
+		return directory.Errorf(directory.NameTaken, "name",
+			"A federated identity credential with name '%s' exists (id %s).", holder.Name, holder.ID)
+	case c.Expression != nil:
+		return directory.Errorf(directory.DuplicateTrust, "claimsMatchingExpression.value",
+			"Issuer '%s' and the claims matching expression \"%s\" are held by the federated identity credential '%s' (id %s) of this object.",
+			c.Issuer, c.Expression.Value, holder.Name, holder.ID)
+	}
+	return directory.Errorf(directory.DuplicateTrust, "subject",
+		"Issuer '%s' and subject '%s' are held by the federated identity credential '%s' (id %s) of this object.",
+		c.Issuer, c.Subject, holder.Name, holder.ID)
+}
+
+// checkFlexibleLimit keeps the number of expressions small that a token is
+// compared with before its signature is.
+func (tx *Tx) checkFlexibleLimit(c *directory.FederatedIdentityCredential) error {
+	var others int
+	err := tx.q.QueryRowContext(context.Background(), "SELECT count(*) FROM credentials WHERE parent_id = ? AND expression <> '' AND id <> ?",
+		c.ParentID, c.ID).Scan(&others)
+	if err == nil && others >= directory.MaxFlexibleCredentials {
+		err = directory.Errorf(directory.LimitReached, "", "There are %d federated identity credentials with a claims matching expression already, the most that one object may have.", others)
+	}
+	return err
 }
 
 func (tx *Tx) checkLimit(c *directory.FederatedIdentityCredential) error {
