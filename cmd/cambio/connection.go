@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -51,12 +50,7 @@ func connectionFlags(cmd *cobra.Command) *connection {
 
 // settings finds out which server is meant, and as whom it is called.
 func (c *connection) settings() (admin.Settings, error) {
-	s, err := admin.Resolve(c.flags, os.Getenv, defaultStateDir())
-	var missing *admin.SettingsError
-	if errors.As(err, &missing) {
-		return s, usageError{err}
-	}
-	return s, err
+	return admin.Resolve(c.flags, os.Getenv, defaultStateDir())
 }
 
 // client makes the client for one run of a command. With a dry run, requests

@@ -29,14 +29,11 @@ func exitCode(err error) int {
 		return exitDone
 	}
 	var usage usageError
-	if errors.As(err, &usage) {
+	var settings *admin.SettingsError
+	if errors.As(err, &usage) || errors.As(err, &settings) {
 		return exitUsage
 	}
-	var kind interface{ Kind() admin.Kind }
-	if !errors.As(err, &kind) {
-		return exitFailed
-	}
-	switch kind.Kind() {
+	switch admin.KindOf(err) {
 	case admin.NotFound:
 		return exitNotFound
 	case admin.Denied:

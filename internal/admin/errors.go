@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -73,6 +74,20 @@ func NotFoundf(format string, args ...any) error {
 func Conflictf(format string, args ...any) error {
 	return &LookupError{Conflict, fmt.Sprintf(format, args...)}
 }
+
+// KindOf is the kind of an error, whatever it is wrapped in.
+func KindOf(err error) Kind {
+	var kind interface{ Kind() Kind }
+	if errors.As(err, &kind) {
+		return kind.Kind()
+	}
+	return Failed
+}
+
+// IsNotFound reports whether an error says that something does not exist.
+func IsNotFound(err error) bool { return KindOf(err) == NotFound }
+
+func isConflict(err error) bool { return KindOf(err) == Conflict }
 
 // errorOf reads an answer that is not a success: {"error": {"code", "message"}}
 // of Graph and ARM, {"error", "error_description"} of OAuth, or neither.
