@@ -17,7 +17,7 @@ func appCommand() *cobra.Command {
 	cmd := nounCommand("app", "Applications: the clients that workloads sign in as",
 		"Creates, shows and deletes applications. APP is an appId, an object id, a unique name, an identifier URI, or a display name that only one application has.", "application")
 	c := connectionFlags(cmd)
-	cmd.AddCommand(appCreateCommand(c), appListCommand(c), appShowCommand(c), appUpdateCommand(c), appDeleteCommand(c))
+	cmd.AddCommand(appCreateCommand(c), appListCommand(c), appShowCommand(c), appUpdateCommand(c), appDeleteCommand(c), appOwnerCommand(c))
 	return cmd
 }
 
@@ -252,7 +252,7 @@ func appUpdateCommand(c *connection) *cobra.Command {
 			return err
 		}
 		a, err = op.UpdateApplication(ctx, a, properties)
-		return op.show(applicationTable(a), err)
+		return op.updated(a.DisplayName, applicationTable(a), err)
 	})
 }
 

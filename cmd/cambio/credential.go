@@ -103,7 +103,7 @@ func ensureCredential(ctx context.Context, op *operation, holder *holderFlags, e
 	case outcome == admin.Kept:
 		op.note("Kept: %s has a credential of this name with another %s.", h.Name, strings.Join(want.Differences(&got), ", "))
 	case !op.dryRun:
-		op.note("%s%s the credential %s of %s.", strings.ToUpper(string(outcome[:1])), outcome[1:], got.Name, h.Name)
+		op.note("%s the credential %s of %s.", capitalised(string(outcome)), got.Name, h.Name)
 	}
 	return op.show(credentialTable(got), nil)
 }

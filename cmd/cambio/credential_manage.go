@@ -93,8 +93,9 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 		now, outcome, err := op.UpdateCredential(ctx, h, have, want)
 		if err == nil && outcome == admin.Unchanged {
 			op.note("Unchanged: the credential is like this already.")
+			return op.show(credentialTable(now), nil)
 		}
-		return op.show(credentialTable(now), err)
+		return op.updated("the credential "+now.Name, credentialTable(now), err)
 	})
 }
 

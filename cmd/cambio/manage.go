@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"cambio/internal/admin"
@@ -88,7 +90,27 @@ func (op *operation) show(t table, err error) error {
 	return printOne(op.out, op.form, t)
 }
 
-func (op *operation) list(t table) error { return printList(op.out, op.form, t) }
+// updated says what was changed, and shows it.
+func (op *operation) updated(name string, t table, err error) error {
+	if err == nil && !op.dryRun {
+		op.note("Updated %s.", name)
+	}
+	return op.show(t, err)
+}
+
+// list prints objects, ordered by what their rows say.
+func (op *operation) list(t table) error {
+	order := make([]int, len(t.rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(t.rows[a], t.rows[b]) })
+	sorted := table{head: t.head, raw: []jsontext.Value{}} // an empty list is [], not null
+	for _, i := range order {
+		sorted.rows, sorted.raw = append(sorted.rows, t.rows[i]), append(sorted.raw, t.raw[i])
+	}
+	return printList(op.out, op.form, sorted)
+}
 
 // confirm asks before something is deleted, when a person can answer.
 func (op *operation) confirm(what string) error {
@@ -126,9 +148,11 @@ func isTerminal(in io.Reader) bool {
 	return err != nil || !os.SameFile(info, null)
 }
 
+func capitalised(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
+
 // nounCommand is a command that only has others below it.
 func nounCommand(use, short, long string, aliases ...string) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Long: long, Aliases: aliases, Args: noArguments,
+	return &cobra.Command{Use: use, Short: short, Long: long, Aliases: aliases, Args: noArguments, SuggestionsMinimumDistance: 2,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 }
 

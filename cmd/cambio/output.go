@@ -115,7 +115,8 @@ func tsvCell(s string) string {
 // printDocument prints JSON, indented, or as YAML.
 func printDocument(out io.Writer, form string, raw jsontext.Value) error {
 	if form == formJSON {
-		if err := raw.Indent(jsontext.WithIndent("  ")); err != nil {
+		// Strings are written anew: the server escapes some characters for HTML.
+		if err := raw.Format(jsontext.WithIndent("  "), jsontext.PreserveRawStrings(false), jsontext.EscapeForHTML(false)); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(out, "%s\n", raw)

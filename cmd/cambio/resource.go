@@ -192,7 +192,7 @@ func resourceUpdateCommand(c *connection) *cobra.Command {
 			return err
 		}
 		a, err = f.update(ctx, op, cmd, a)
-		return op.show(applicationTable(a), err)
+		return op.updated(a.DisplayName, applicationTable(a), err)
 	})
 }
 

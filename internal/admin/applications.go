@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -103,7 +104,15 @@ func (c *Client) FindApplication(ctx context.Context, ref string) (Application, 
 }
 
 func ambiguous(kind, ref string, candidates []string) error {
+	slices.SortFunc(candidates, func(a, b string) int { return strings.Compare(afterID(a), afterID(b)) })
 	return Conflictf("%q fits more than one %s; use the id: %s", ref, kind, strings.Join(candidates, ", "))
+}
+
+// afterID is a candidate without its id, so that candidates are sorted by what
+// people know.
+func afterID(candidate string) string {
+	_, rest, _ := strings.Cut(candidate, " ")
+	return rest
 }
 
 // applicationsNamed finds the applications that a name may mean.

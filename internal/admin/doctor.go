@@ -80,7 +80,10 @@ func (c *Client) checkClock(resp *http.Response) Check {
 		return Check{"clock", Warn, "the server does not say what time it is", "compare the clocks by hand"}
 	}
 	off := c.cfg.Now().Sub(date).Round(time.Second)
-	k := Check{Name: "clock", Result: OK, Found: fmt.Sprintf("%s apart from the server's", off.Abs())}
+	k := Check{Name: "clock", Result: OK, Found: "agrees with the server's"}
+	if off.Abs() > 2*time.Second { // the header has whole seconds
+		k.Found = fmt.Sprintf("%s apart from the server's", off.Abs())
+	}
 	if off.Abs() > clockWarn {
 		k.Result, k.Remedy = Warn, "set this machine's clock; tokens are refused from five minutes on"
 	}
