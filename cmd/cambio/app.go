@@ -135,7 +135,8 @@ func existing(ctx context.Context, op *operation, properties map[string]any) (*a
 		if err == nil {
 			return &a, nil
 		}
-		if !admin.IsNotFound(err) {
+		// Who may create may not be allowed to look (Application.ReadWrite.OwnedBy).
+		if kind := admin.KindOf(err); kind != admin.NotFound && kind != admin.Denied {
 			return nil, err
 		}
 	}

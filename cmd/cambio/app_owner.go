@@ -14,9 +14,7 @@ func appOwnerCommand(c *connection) *cobra.Command {
 		"Adds, lists and removes the owners of an application and of its service principal. Owners are clients: applications or managed identities.\n"+
 			"A client that holds Application.ReadWrite.OwnedBy may manage what it owns, and nothing else.")
 	cmd.AddCommand(
-		ownerChangeCommand(c, "add", "Let a client manage an application", "added", (*admin.Client).AddOwner),
-		ownerListCommand(c),
-		ownerChangeCommand(c, "remove", "Let a client manage an application no longer", "removed", (*admin.Client).RemoveOwner))
+		ownerChangeCommand(c, ownerAdd(), (*admin.Client).AddOwner), ownerListCommand(c), ownerChangeCommand(c, ownerRemove(), (*admin.Client).RemoveOwner))
 	return cmd
 }
 
@@ -44,11 +42,23 @@ func ownerListCommand(c *connection) *cobra.Command {
 // changeOwner adds or removes an owner of the object at a path.
 type changeOwner func(c *admin.Client, ctx context.Context, path string, owner admin.ServicePrincipal) (bool, error)
 
-func ownerChangeCommand(c *connection, verb, short, done string, change changeOwner) *cobra.Command {
+// ownerTexts are what the commands that add and remove owners say.
+type ownerTexts struct{ verb, short, long, done string }
+
+func ownerAdd() ownerTexts {
+	return ownerTexts{"add", "Let a client manage an application",
+		"Makes a client an owner of an application and of its service principal. Who is one already stays one.", "Added"}
+}
+
+func ownerRemove() ownerTexts {
+	return ownerTexts{"remove", "Let a client manage an application no longer",
+		"Ends a client's ownership of an application and of its service principal. Who is no owner is no error.", "Removed"}
+}
+
+func ownerChangeCommand(c *connection, say ownerTexts, change changeOwner) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: verb + " APP OWNER", Short: short, ValidArgsFunction: c.argumentNames(applicationNames),
-		Long:    short + ", and its service principal. What is so already is left as it is.",
-		Example: "  cambio app owner " + verb + " shop-api deployer",
+		Use: say.verb + " APP OWNER", Short: say.short, Long: say.long, ValidArgsFunction: c.argumentNames(applicationNames),
+		Example: "  cambio app owner " + say.verb + " shop-api deployer",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usageError{fmt.Errorf("name an APP and an OWNER; see `%s --help`", cmd.CommandPath())}
@@ -72,9 +82,9 @@ func ownerChangeCommand(c *connection, verb, short, done string, change changeOw
 		case err != nil:
 			return err
 		case !changed:
-			op.note("Unchanged: nothing to be %s.", done)
+			op.note("Unchanged: it is so already.")
 		case !op.dryRun:
-			op.note("%s: %s as an owner of %s.", capitalised(done), owner.DisplayName, a.DisplayName)
+			op.note("%s: %s as an owner of %s.", say.done, owner.DisplayName, a.DisplayName)
 		}
 		return nil
 	})

@@ -35,7 +35,7 @@ func connectionFlags(cmd *cobra.Command) *connection {
 		{&c.flags.FederatedTokenFile, "federated-token-file", "`FILE` with the token of your platform (CAMBIO_FEDERATED_TOKEN_FILE, AZURE_FEDERATED_TOKEN_FILE)"},
 		{&c.flags.AccessTokenFile, "access-token-file", "`FILE` with an access token or bootstrap token, instead of signing in (CAMBIO_ACCESS_TOKEN holds the token itself)"},
 		{&c.flags.CAFile, "ca", "PEM `FILE` with the certificate authority of the server (CAMBIO_CA_FILE; default: the system's, or SSL_CERT_FILE)"},
-		{&c.flags.State, "state", "state folder (`DIR`) of a `cambio dev` server, which says all of the above"},
+		{&c.flags.State, "state", "state folder (`DIR`) of a `cambio dev` server, which says all of the above (CAMBIO_STATE)"},
 	} {
 		flags.StringVar(f.to, f.name, "", f.usage)
 		// The flag is there and the annotation is well-formed.

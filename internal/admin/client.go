@@ -14,9 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"cambio/internal/strictjson"
 )
@@ -105,7 +104,7 @@ func wait(ctx context.Context, d time.Duration) error {
 // Get reads one object. path begins with /v1.0, /beta, /subscriptions or
 // /trust and may carry a query string.
 func (c *Client) Get(ctx context.Context, path string) (jsontext.Value, error) {
-	return c.do(ctx, http.MethodGet, path, nil, nil)
+	return c.do(ctx, http.MethodGet, path, nil)
 }
 
 // maxPages keeps a server that goes on for ever from holding the client.
@@ -115,7 +114,7 @@ const maxPages = 10000
 func (c *Client) List(ctx context.Context, path string) ([]jsontext.Value, error) {
 	all := []jsontext.Value{} // never nil: an empty list is printed as []
 	for range maxPages {
-		raw, err := c.do(ctx, http.MethodGet, path, nil, nil)
+		raw, err := c.do(ctx, http.MethodGet, path, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -148,16 +147,6 @@ func (c *Client) List(ctx context.Context, path string) ([]jsontext.Value, error
 // none. In a dry run the request is printed and answered with preview instead,
 // which may be nil.
 func (c *Client) Change(ctx context.Context, method, path string, body, preview any) (jsontext.Value, error) {
-	return c.change(ctx, method, path, body, preview, nil)
-}
-
-// CreateOrUpdate is Change with Graph's upsert: a PATCH that creates what it
-// addresses by an alternate key when that is missing (RFC 7240).
-func (c *Client) CreateOrUpdate(ctx context.Context, path string, body, preview any) (jsontext.Value, error) {
-	return c.change(ctx, http.MethodPatch, path, body, preview, http.Header{"Prefer": {"create-if-missing"}})
-}
-
-func (c *Client) change(ctx context.Context, method, path string, body, preview any, header http.Header) (jsontext.Value, error) {
 	var raw jsontext.Value
 	if body != nil {
 		var err error
@@ -166,17 +155,14 @@ func (c *Client) change(ctx context.Context, method, path string, body, preview 
 		}
 	}
 	if c.cfg.DryRun != nil {
-		return c.plan(method, path, raw, preview, header)
+		return c.plan(method, path, raw, preview)
 	}
-	return c.do(ctx, method, path, raw, header)
+	return c.do(ctx, method, path, raw)
 }
 
 // plan prints what would be sent.
-func (c *Client) plan(method, path string, body jsontext.Value, preview any, header http.Header) (jsontext.Value, error) {
+func (c *Client) plan(method, path string, body jsontext.Value, preview any) (jsontext.Value, error) {
 	text := method + " " + c.cfg.Authority + path + "\n"
-	if p := header.Get("Prefer"); p != "" {
-		text += "Prefer: " + p + "\n"
-	}
 	if body != nil {
 		if err := body.Indent(jsontext.WithIndent("  ")); err != nil {
 			return nil, err
@@ -190,7 +176,7 @@ func (c *Client) plan(method, path string, body jsontext.Value, preview any, hea
 }
 
 // do sends a request with the client's token.
-func (c *Client) do(ctx context.Context, method, path string, body []byte, header http.Header) (jsontext.Value, error) {
+func (c *Client) do(ctx context.Context, method, path string, body []byte) (jsontext.Value, error) {
 	bearer, err := c.token(ctx)
 	if err != nil {
 		return nil, err
@@ -198,9 +184,6 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, heade
 	h := http.Header{"Authorization": {"Bearer " + bearer}}
 	if body != nil {
 		h.Set("Content-Type", "application/json")
-	}
-	for name, values := range header {
-		h[name] = values
 	}
 	return c.repeat(ctx, method, path, body, h)
 }

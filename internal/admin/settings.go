@@ -79,6 +79,9 @@ func Resolve(f Flags, env func(string) string, defaultState string) (Settings, e
 		}
 		return fromState(f.State)
 	}
+	if dir := env("CAMBIO_STATE"); dir != "" && f == (Flags{}) && env(authorityVariables[0]) == "" {
+		return fromState(dir)
+	}
 	authority := authorityVariables.or(f.Authority, env)
 	if authority == "" {
 		return withoutAuthority(f, env, defaultState)
@@ -107,7 +110,7 @@ func withoutAuthority(f Flags, env func(string) string, defaultState string) (Se
 			return s, err
 		}
 	}
-	return Settings{}, settingsErrorf("no server is named: give --authority URL or set CAMBIO_AUTHORITY (for a `cambio dev` server: --state DIR; without --state there must be one running with the default state folder)")
+	return Settings{}, settingsErrorf("no server is named: give --authority URL or set CAMBIO_AUTHORITY (for a `cambio dev` server: --state DIR or CAMBIO_STATE; without them there must be one running with the default state folder)")
 }
 
 // parseAuthority reads an origin. The tenant is a setting of its own.
