@@ -22,7 +22,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "cambio:", err)
+	fmt.Fprintln(os.Stderr, "cambio:", plain(err.Error()))
 	os.Exit(exitCode(err))
 }
 

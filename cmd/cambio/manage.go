@@ -29,7 +29,7 @@ type operation struct {
 
 // note tells a person what was done; results go to op.out.
 func (op *operation) note(format string, args ...any) {
-	_, _ = fmt.Fprintf(op.notes, format+"\n", args...) // a closed terminal is nobody's error
+	_, _ = fmt.Fprintln(op.notes, plain(fmt.Sprintf(format, args...))) // a closed terminal is nobody's error
 }
 
 // action is what a command does once it has a client.

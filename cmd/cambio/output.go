@@ -103,9 +103,13 @@ func cell(s string) string {
 }
 
 // tsvCell keeps tabs, line breaks and other control characters out.
-func tsvCell(s string) string {
+func tsvCell(s string) string { return strings.ReplaceAll(plain(s), "\n", " ") }
+
+// plain keeps control characters but line breaks from reaching a terminal:
+// names come from whoever could create an object.
+func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if r != '\n' && r < ' ' || r >= 0x7f && r < 0xa0 {
 			return ' '
 		}
 		return r
