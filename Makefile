@@ -75,4 +75,4 @@ demo: parts ## Show a Kubernetes workload exchanging its token, step by step
 
 .PHONY: generate
 generate: ## Write the generated pages of docs/
-	$(GO) test -count=1 -run TestGeneratedPages . -update
+	$(GO) test -count=1 -run TestGeneratedPages . ./cmd/cambio -update

@@ -42,12 +42,13 @@ var mayImport = map[string][]string{
 	"internal/graph":      {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/arm":        {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
+	"internal/admin":      {"internal/jose", "internal/strictjson"},
 	// What wires, and what starts.
 	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
-	"cmd/cambio": {"internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/oauth", "internal/oidc",
-		"internal/server", "internal/store"},
+	"cmd/cambio": {"internal/admin", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/oauth", "internal/oidc",
+		"internal/server", "internal/store", "internal/strictjson"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
 	"cambiotest":                         {"internal/development"},
@@ -74,6 +75,7 @@ func treeOf(pkg string) (string, bool) {
 
 // mayDial lists the packages that open connections to others, with the reason.
 var mayDial = map[string]string{
+	"internal/admin": "the command line's client of the management APIs",
 	"internal/oidc":  "the guarded client for discovery documents and key sets of issuers",
 	"resourceserver": "runs in other people's APIs and fetches cambio's own keys",
 }

@@ -441,7 +441,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"dev", "serve", "bootstrap", "keys", "config", "version", "completion"} {
+	for _, name := range []string{"dev", "serve", "bootstrap", "keys", "config", "version", "completion", "app", "identity", "resource", "credential", "role", "whoami", "doctor", "exit-codes"} {
 		if !regexp.MustCompile(`(?m)^  ` + name + ` `).MatchString(out) {
 			t.Errorf("the help does not name %s:\n%s", name, out)
 		}

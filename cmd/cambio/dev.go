@@ -106,6 +106,10 @@ func runDev(ctx context.Context, out io.Writer, f devFlags) error {
 	}
 	file := filepath.Join(cfg.Dir, tokenFile)
 	if err = writeWorkloadToken(instance.Provider, file); err == nil {
+		err = writeConnection(cfg.Dir, instance.Info)
+	}
+	defer removeConnection(cfg.Dir)
+	if err == nil {
 		err = announce(out, f, instance.Info, file, time.Since(started))
 	}
 	if err == nil {
@@ -119,8 +123,8 @@ func runDev(ctx context.Context, out io.Writer, f devFlags) error {
 	return err
 }
 
-// waitDev renews the workload's token file, as a platform would, until the
-// program is told to stop.
+// waitDev renews the workload's token file, as a platform would, and the
+// administrator's token, until the program is told to stop.
 func waitDev(ctx context.Context, instance *development.Instance, file string) error {
 	renew := time.NewTicker(time.Hour)
 	defer renew.Stop()
@@ -131,11 +135,23 @@ func waitDev(ctx context.Context, instance *development.Instance, file string) e
 		case err := <-instance.Failed():
 			return err
 		case <-renew.C:
-			if err := writeWorkloadToken(instance.Provider, file); err != nil {
+			if err := renewDev(ctx, instance, file); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+func renewDev(ctx context.Context, instance *development.Instance, file string) error {
+	if err := writeWorkloadToken(instance.Provider, file); err != nil {
+		return err
+	}
+	info := instance.Info
+	var err error
+	if info.AdminToken, err = instance.AdminToken(ctx); err != nil {
+		return err
+	}
+	return writeConnection(filepath.Dir(file), info)
 }
 
 // writeWorkloadToken replaces the token file atomically. It ends without a
@@ -145,11 +161,7 @@ func writeWorkloadToken(p *development.IdentityProvider, file string) error {
 	if err != nil {
 		return err
 	}
-	temporary := file + ".new"
-	if err := os.WriteFile(temporary, []byte(token), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temporary, file)
+	return replaceFile(file, []byte(token))
 }
 
 func announce(out io.Writer, f devFlags, info development.Info, file string, took time.Duration) error {
@@ -202,9 +214,16 @@ Mint a token of any shape, to see what is refused and why:
   curl -sS --cacert %[7]s -H 'Content-Type: application/json' \
     -d '{"claims":{"sub":"repo:acme/shop:ref:refs/heads/main"}}' %[10]s
 
+Manage what is registered; the commands find this server by themselves, or
+with --state %[12]s:
+
+  cambio app list
+  cambio whoami
+
 Call the management APIs (Graph-shaped, %[2]s/v1.0) with:
 
-  export CAMBIO_ADMIN_TOKEN=%[11]s
+  export CAMBIO_AUTHORITY=%[2]s CAMBIO_CA_FILE=%[7]s
+  export CAMBIO_ACCESS_TOKEN=%[11]s
 
 UNSAFE, for development only: the provider mints any token for whoever can
 reach %[15]s, the administrator's token above is valid for 12 hours,

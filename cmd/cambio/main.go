@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,15 +15,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes: 0 done, 1 failed, 2 wrong usage.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// usageError is a mistake on the command line.
-type usageError struct{ error }
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -32,12 +22,8 @@ func main() {
 	if err == nil {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "cambio:", err)
-	var usage usageError
-	if errors.As(err, &usage) {
-		os.Exit(exitUsage)
-	}
-	os.Exit(exitFailed)
+	fmt.Fprintln(os.Stderr, "cambio:", plain(err.Error()))
+	os.Exit(exitCode(err))
 }
 
 func rootCommand() *cobra.Command {
@@ -56,8 +42,19 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
-	root.AddCommand(devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), auditCommand(), configCommand(), versionCommand())
+	root.SetUsageFunc(usage)
+	root.AddGroup(&cobra.Group{ID: groupManagement, Title: "Manage what is registered, over the network"}, &cobra.Group{ID: groupServer, Title: "Run a server"})
+	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), whoamiCommand(), doctorCommand())
+	addGroup(root, groupServer, devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), auditCommand(), configCommand())
+	root.AddCommand(versionCommand(), exitCodesTopic())
 	return root
+}
+
+func addGroup(root *cobra.Command, id string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = id
+		root.AddCommand(c)
+	}
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {

@@ -69,6 +69,7 @@ type Instance struct {
 	Provider *IdentityProvider
 
 	dir    string
+	seeded seed
 	lock   io.Closer // held while the instance runs
 	db     *store.DB
 	server *server.Server
@@ -125,7 +126,8 @@ func (i *Instance) start(ctx context.Context, cfg Config, listener net.Listener)
 	if i.server, err = server.New(ctx, opt); err != nil {
 		return err
 	}
-	admin, err := i.server.ManagementToken(ctx, seeded.tenantID, seeded.adminClientID, adminTokenLifetime)
+	i.seeded = seeded
+	admin, err := i.AdminToken(ctx)
 	if err != nil {
 		return err
 	}
@@ -250,6 +252,12 @@ func writeFile(path string, raw []byte) error {
 		return err
 	}
 	return os.Rename(path+".new", path)
+}
+
+// AdminToken issues a new access token of the tenant's administrator, valid
+// for a working day.
+func (i *Instance) AdminToken(ctx context.Context) (string, error) {
+	return i.server.ManagementToken(ctx, i.seeded.tenantID, i.seeded.adminClientID, adminTokenLifetime)
 }
 
 // Failed delivers the error that ended serving, if one does.

@@ -46,7 +46,7 @@ func TestEveryCommandOfThePage(t *testing.T) {
 	}
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "BASE="+server.BaseURL, "CA="+server.CAFile, "TENANT="+server.TenantID, "CAMBIO_ADMIN_TOKEN="+server.AdminToken,
+	cmd.Env = append(os.Environ(), "BASE="+server.BaseURL, "CA="+server.CAFile, "TENANT="+server.TenantID, "CAMBIO_ACCESS_TOKEN="+server.AdminToken,
 		"API_PORT="+freePort(t), "TMPDIR="+t.TempDir())
 	out, err := cmd.CombinedOutput()
 	if err != nil {

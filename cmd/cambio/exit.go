@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"cambio/internal/admin"
+)
+
+// Exit codes.
+const (
+	exitDone     = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNotFound = 3
+	exitDenied   = 4
+	exitConflict = 5
+)
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode is the exit code of an error.
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	var usage usageError
+	var settings *admin.SettingsError
+	if errors.As(err, &usage) || errors.As(err, &settings) {
+		return exitUsage
+	}
+	switch admin.KindOf(err) {
+	case admin.NotFound:
+		return exitNotFound
+	case admin.Denied:
+		return exitDenied
+	case admin.Conflict:
+		return exitConflict
+	}
+	return exitFailed
+}
+
+// exitCodesTopic is `cambio help exit-codes`.
+func exitCodesTopic() *cobra.Command {
+	return &cobra.Command{
+		Use: "exit-codes", Short: "What the exit codes mean",
+		Long: `Every command ends with one of these codes:
+
+  0  done; also when there was nothing to do, because it is so already
+  1  failed: the server cannot be reached, is busy, or refused for another reason
+  2  usage: a flag, an argument or an environment variable is missing or wrong; nothing was sent
+  3  not found: what was addressed does not exist
+  4  denied: signing in was refused, or the caller lacks a role of the management resource
+  5  conflict: it exists already and is not the same, or a name fits more than one object
+
+Errors go to standard error, as "cambio: " and one line; results go to standard output.`,
+	}
+}

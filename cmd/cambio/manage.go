@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"cambio/internal/admin"
+)
+
+// operation is one run of a command that calls the management APIs.
+type operation struct {
+	*admin.Client
+	out, notes io.Writer // results; what was done, for people
+	in         io.Reader
+	form       string
+	dryRun     bool
+	yes        bool
+}
+
+// note tells a person what was done; results go to op.out.
+func (op *operation) note(format string, args ...any) {
+	_, _ = fmt.Fprintln(op.notes, plain(fmt.Sprintf(format, args...))) // a closed terminal is nobody's error
+}
+
+// action is what a command does once it has a client.
+type action func(ctx context.Context, op *operation, args []string) error
+
+// reading completes a command that changes nothing.
+func (c *connection) reading(cmd *cobra.Command, do action) *cobra.Command {
+	op := &operation{}
+	outputFlag(cmd, &op.form)
+	return c.complete(cmd, op, do)
+}
+
+// writing completes a command that creates or changes objects.
+func (c *connection) writing(cmd *cobra.Command, do action) *cobra.Command {
+	op := &operation{}
+	outputFlag(cmd, &op.form)
+	dryRunFlag(cmd, op)
+	return c.complete(cmd, op, do)
+}
+
+// deleting completes a command that deletes something.
+func (c *connection) deleting(cmd *cobra.Command, do action) *cobra.Command {
+	op := &operation{form: formTable}
+	dryRunFlag(cmd, op)
+	cmd.Flags().BoolVarP(&op.yes, "yes", "y", false, "do not ask, on a terminal")
+	return c.complete(cmd, op, do)
+}
+
+func dryRunFlag(cmd *cobra.Command, op *operation) {
+	cmd.Flags().BoolVar(&op.dryRun, "dry-run", false, "print the requests that would change something, and send none of them")
+}
+
+func (c *connection) complete(cmd *cobra.Command, op *operation, do action) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkForm(op.form); err != nil {
+			return err
+		}
+		op.out, op.notes, op.in = cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.InOrStdin()
+		var plan io.Writer
+		if op.dryRun {
+			plan = op.out
+		}
+		var err error
+		if op.Client, err = c.client(plan); err != nil {
+			return err
+		}
+		return do(cmd.Context(), op, args)
+	}
+	return cmd
+}
+
+// show prints an object that was created or changed. A dry run has printed
+// its requests and has no object.
+func (op *operation) show(t table, err error) error {
+	if err != nil || op.dryRun {
+		return err
+	}
+	return printOne(op.out, op.form, t)
+}
+
+// updated says what was changed, and shows it.
+func (op *operation) updated(name string, t table, err error) error {
+	if err == nil && !op.dryRun {
+		op.note("Updated %s.", name)
+	}
+	return op.show(t, err)
+}
+
+// list prints objects, ordered by what their rows say.
+func (op *operation) list(t table) error {
+	order := make([]int, len(t.rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(t.rows[a], t.rows[b]) })
+	sorted := table{head: t.head, raw: []jsontext.Value{}} // an empty list is [], not null
+	for _, i := range order {
+		sorted.rows, sorted.raw = append(sorted.rows, t.rows[i]), append(sorted.raw, t.raw[i])
+	}
+	return printList(op.out, op.form, sorted)
+}
+
+// confirm asks before something is deleted, when a person can answer.
+func (op *operation) confirm(what string) error {
+	if op.yes || op.dryRun || !isTerminal(op.in) {
+		return nil
+	}
+	op.note("Delete %s? [y/N]", what)
+	answer, _ := bufio.NewReader(op.in).ReadString('\n') // no answer is no
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return errors.New("nothing was deleted")
+	}
+	return nil
+}
+
+// deleted says what was deleted.
+func (op *operation) deleted(what string, err error) error {
+	if err == nil && !op.dryRun {
+		op.note("Deleted %s.", what)
+	}
+	return err
+}
+
+// isTerminal reports whether a person may be at the other end. The null device
+// is a character device too.
+func isTerminal(in io.Reader) bool {
+	file, ok := in.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}
+
+func capitalised(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
+
+// nounCommand is a command that only has others below it.
+func nounCommand(use, short, long string, aliases ...string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Long: long, Aliases: aliases, Args: noArguments, SuggestionsMinimumDistance: 2,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+}
+
+// oneArgument wants exactly one argument, which is called by its name.
+func oneArgument(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && args[0] != "" {
+			return nil
+		}
+		return usageError{fmt.Errorf("name one %s; see `%s --help`", name, cmd.CommandPath())}
+	}
+}
+
+// required wants flags that have no default.
+func required(flags ...[2]string) error {
+	for _, f := range flags {
+		if f[1] == "" {
+			return usageError{fmt.Errorf("--%s is required", f[0])}
+		}
+	}
+	return nil
+}
+
+// completionTimeout bounds what a person waits for after pressing TAB.
+const completionTimeout = 3 * time.Second
+
+// names completes an argument or a flag with names that the server knows.
+func (c *connection) names(list func(context.Context, *admin.Client) ([]string, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		client, err := c.client(nil)
+		if err != nil || client.SingleUse() {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		names, err := list(ctx, client)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// argumentNames completes the one argument of a command.
+func (c *connection) argumentNames(list func(context.Context, *admin.Client) ([]string, error)) cobra.CompletionFunc {
+	complete := c.names(list)
+	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return complete(cmd, args, typed)
+	}
+}
+
+func applicationNames(ctx context.Context, c *admin.Client) ([]string, error) {
+	all, err := c.Applications(ctx)
+	var names []string
+	for _, a := range all {
+		names = append(names, a.DisplayName)
+	}
+	return names, err
+}
+
+func identityNames(ctx context.Context, c *admin.Client) ([]string, error) {
+	all, err := c.ManagedIdentities(ctx, "")
+	var names []string
+	for _, m := range all {
+		names = append(names, m.Name)
+	}
+	return names, err
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+)
+
+// Forms of output.
+const (
+	formTable = "table"
+	formJSON  = "json"
+	formYAML  = "yaml"
+	formTSV   = "tsv"
+)
+
+// outputFlag adds -o to a command.
+func outputFlag(cmd *cobra.Command, form *string) {
+	cmd.Flags().StringVarP(form, "output", "o", formTable, "`FORM` of the output: table, json (what the API answers), yaml, or tsv (the table, for scripts)")
+	// The flag is there.
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formTable, formJSON, formYAML, formTSV}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func checkForm(form string) error {
+	if !slices.Contains([]string{formTable, formJSON, formYAML, formTSV}, form) {
+		return usageError{fmt.Errorf("--output %q must be table, json, yaml or tsv", form)}
+	}
+	return nil
+}
+
+// table is what a person or a script reads of objects; raw are the objects as
+// the API showed them.
+type table struct {
+	head []string
+	rows [][]string
+	raw  []jsontext.Value
+}
+
+// printList prints any number of objects: a table, or an array.
+func printList(out io.Writer, form string, t table) error {
+	if form == formJSON || form == formYAML {
+		array, err := json.Marshal(t.raw)
+		if err != nil {
+			return err
+		}
+		return printDocument(out, form, array)
+	}
+	return printRows(out, form, t)
+}
+
+// printOne prints one object: the table has a line for each property.
+func printOne(out io.Writer, form string, t table) error {
+	if form == formJSON || form == formYAML {
+		return printDocument(out, form, t.raw[0])
+	}
+	if form == formTSV {
+		return printRows(out, form, t)
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	for i, name := range t.head {
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, cell(t.rows[0][i]))
+	}
+	return w.Flush()
+}
+
+func printRows(out io.Writer, form string, t table) error {
+	if form == formTSV {
+		var b strings.Builder
+		for _, row := range t.rows {
+			for i := range row {
+				row[i] = tsvCell(row[i])
+			}
+			b.WriteString(strings.Join(row, "\t") + "\n")
+		}
+		_, err := io.WriteString(out, b.String())
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, strings.Join(t.head, "\t"))
+	for _, row := range t.rows {
+		for i := range row {
+			row[i] = cell(row[i])
+		}
+		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// cell is a value in a table: one line, without what a terminal would obey,
+// and never empty, so that columns can be told apart.
+func cell(s string) string {
+	if s = tsvCell(s); s == "" {
+		return "-"
+	}
+	return s
+}
+
+// tsvCell keeps tabs, line breaks and other control characters out.
+func tsvCell(s string) string { return strings.ReplaceAll(plain(s), "\n", " ") }
+
+// plain keeps control characters but line breaks from reaching a terminal:
+// names come from whoever could create an object.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// printDocument prints JSON, indented, or as YAML.
+func printDocument(out io.Writer, form string, raw jsontext.Value) error {
+	if form == formJSON {
+		// Strings are written anew: the server escapes some characters for HTML.
+		if err := raw.Format(jsontext.WithIndent("  "), jsontext.PreserveRawStrings(false), jsontext.EscapeForHTML(false)); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(out, "%s\n", raw)
+		return err
+	}
+	var node yaml.Node // JSON is YAML; a node keeps the order of members
+	if err := yaml.Unmarshal(raw, &node); err != nil {
+		return err
+	}
+	block(&node)
+	enc := yaml.NewEncoder(out)
+	enc.SetIndent(2)
+	if err := enc.Encode(&node); err != nil {
+		return err
+	}
+	return enc.Close()
+}
+
+// block turns JSON's style into that of a YAML document; strings stay quoted
+// where they would become something else without quotation marks.
+func block(n *yaml.Node) {
+	n.Style = 0
+	for _, child := range n.Content {
+		block(child)
+	}
+}
