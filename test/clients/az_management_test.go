@@ -72,9 +72,23 @@ func azApplications(t *testing.T) {
 	principal := az.get(t, "ad sp create --query id --id", app)
 	client := httpclient.Application{AppID: app, PrincipalID: principal}
 	azCredential(t, az, client)
+	azOwners(t, az, app)
 	az.must(t, "ad app delete --id", app)
 	az.refused(t, "exists", "ad app show --id", app)
 	az.want(t, "", "ad app list --display-name az-re --query [].appId")
+}
+
+// azOwners makes another application's service principal an owner. The one
+// that made the application is none, for it may write all of them.
+func azOwners(t *testing.T, az *azureCLI, app string) {
+	owner := shared.client.PrincipalID
+	az.want(t, "", "ad app owner list --query [].id --id", app)
+	az.must(t, "ad app owner add --owner-object-id "+owner+" --id", app)
+	az.must(t, "ad app owner add --owner-object-id "+owner+" --id", app) // az looks first
+	az.want(t, owner+" clients", "ad app owner list --query [].[id,displayName] --id", app)
+	az.must(t, "ad app owner remove --owner-object-id "+owner+" --id", app)
+	az.want(t, "", "ad app owner list --query [].id --id", app)
+	az.want(t, "", "ad sp owner list --query [].id --id", app)
 }
 
 // azCredential gives an application a federated identity credential, lists,
