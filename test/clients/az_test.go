@@ -63,7 +63,6 @@ func metadataCloud(t *testing.T) *azureCLI {
 	az := newAzureCLI(t)
 	az.env = append(az.env, "SSL_CERT_FILE="+shared.server.CAFile,
 		"ARM_CLOUD_METADATA_URL="+shared.server.BaseURL+"/metadata/endpoints?api-version=2019-05-01")
-	az.must(t, "cloud set --name Cambio")
 	return az
 }
 
