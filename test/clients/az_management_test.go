@@ -1,7 +1,9 @@
 package clients
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,7 +16,7 @@ import (
 func TestAzureCLIManagement(t *testing.T) {
 	for name, sequence := range map[string]func(*testing.T){
 		"account": azAccount, "applications": azApplications, "service principals": azServicePrincipals,
-		"managed identities": azIdentities, "cloud from metadata": azFromMetadata,
+		"pages": azPages, "managed identities": azIdentities, "cloud from metadata": azFromMetadata,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -131,6 +133,19 @@ func checkExchange(t *testing.T, client httpclient.Application, code string) {
 	case err == nil || !strings.Contains(err.Error(), code):
 		t.Errorf("want the exchange refused with %s, got %v", code, err)
 	}
+}
+
+// azPages lists more applications than a page holds.
+func azPages(t *testing.T) {
+	const count = 120
+	for i := range count {
+		if err := shared.api.Do(t.Context(), "POST", "/v1.0/applications", map[string]any{"displayName": fmt.Sprint("az-page-", i)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	az := operatorCLI(t)
+	az.want(t, strconv.Itoa(count), "ad app list --display-name az-page- --query length(@)")
+	az.want(t, strconv.Itoa(count), "ad app list --all --query length([?starts_with(displayName,'az-page-')])")
 }
 
 func azServicePrincipals(t *testing.T) {

@@ -68,7 +68,15 @@ async function makeCredential({ id, appId }) {
   return made.id;
 }
 
-async function deleteCredential({ id }, credential) {
+// The one that counts, and another one that is created or updated by its name.
+async function deleteCredential({ id, appId }, credential) {
+  const other = `/applications(appId='${appId}')/federatedIdentityCredentials(name='other')`;
+  const upsert = (body) => graph.api(other).header("Prefer", "create-if-missing").patch(body);
+  const made = await upsert({ issuer, subject: "first", audiences: ["api://AzureADTokenExchange"] });
+  check(made.name === "other" && made.subject === "first", `upserted ${JSON.stringify(made)}`);
+  await upsert({ subject: "second" });
+  check((await graph.api(other).get()).subject === "second", "a second upsert must update");
+  await graph.api(other).delete();
   const path = `/applications/${id}/federatedIdentityCredentials/${credential}`;
   await graph.api(path).delete();
   await fails(404, "reading a deleted credential", () => graph.api(path).get());
