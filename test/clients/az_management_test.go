@@ -44,6 +44,8 @@ func azAccount(t *testing.T) {
 	az.want(t, "Bearer", "account get-access-token --query tokenType --resource", base)
 	az.want(t, shared.client.ID, "rest --method get --query id --url", base+"/v1.0/applications(appId='"+shared.client.AppID+"')")
 	az.want(t, tenant, "rest --method get --query value[].subscriptionId --url", "/subscriptions?api-version=2019-11-01")
+	az.want(t, "local", "account list-locations --query [].name")
+	az.want(t, "Registered", "provider show --namespace Microsoft.ManagedIdentity --query registrationState")
 	url := base + "/v1.0/applications"
 	made := az.get(t, "rest --method post --query id --url", url, "--resource", base+"/", "--body", `{"displayName":"az-rest"}`)
 	az.must(t, "rest --method patch --url", url+"/"+made, "--body", `{"tags":["az"]}`)
@@ -179,6 +181,8 @@ func azIdentities(t *testing.T) {
 	az.want(t, "false", "group exists --name az-nothing")
 	az.want(t, "test", "group show --name az-group --query tags.stage")
 	az.want(t, "az-group", "group list --query [?name=='az-group'].name")
+	az.want(t, "az-group", "group list --tag stage=test --query [].name")
+	az.want(t, "2", "group update --name az-group --set tags.stage=2 --query tags.stage")
 
 	az.want(t, "az-identity local", "identity create --resource-group az-group --name az-identity --tags stage=test --query [name,location]") // of its group
 	const show = "identity show --resource-group az-group --name az-identity "
@@ -186,6 +190,9 @@ func azIdentities(t *testing.T) {
 	az.want(t, client.AppID, "identity create --resource-group az-group --name az-identity --location local --query clientId") // finds it
 	az.want(t, client.AppID, "identity list --resource-group az-group --query [].clientId")
 	az.want(t, client.AppID, "identity list --query [?name=='az-identity'].clientId")
+	az.want(t, "az-identity", "resource list --resource-group az-group --query [].name")
+	az.want(t, "", "identity list-resources --resource-group az-group --name az-identity --query [].id")
+	az.want(t, "Microsoft.ManagedIdentity/userAssignedIdentities/read", "identity list-operations --query [0].name")
 	azIdentityCredential(t, az, client)
 
 	az.must(t, "identity delete --resource-group az-group --name az-identity")

@@ -21,6 +21,8 @@ import (
 type operator struct {
 	identities  *armmsi.UserAssignedIdentitiesClient
 	credentials *armmsi.FederatedIdentityCredentialsClient
+	operations  *armmsi.OperationsClient
+	system      *armmsi.SystemAssignedIdentitiesClient
 	group, name string
 }
 
@@ -31,6 +33,9 @@ type operator struct {
 func manageIdentities(ctx context.Context) (result, error) {
 	o, err := newOperator()
 	if err != nil {
+		return result{}, err
+	}
+	if err := o.lookAround(ctx); err != nil {
 		return result{}, err
 	}
 	r, err := o.create(ctx)
@@ -80,8 +85,29 @@ func newOperator() (*operator, error) {
 	}
 	return &operator{
 		identities: factory.NewUserAssignedIdentitiesClient(), credentials: factory.NewFederatedIdentityCredentialsClient(),
+		operations: factory.NewOperationsClient(), system: factory.NewSystemAssignedIdentitiesClient(),
 		group: os.Getenv("RESOURCE_GROUP"), name: os.Getenv("NAME"),
 	}, nil
+}
+
+// lookAround lists the provider's operations, and looks in vain for the
+// group's system-assigned identity.
+func (o *operator) lookAround(ctx context.Context) error {
+	list, err := collect(ctx, o.operations.NewListPager(nil),
+		func(p armmsi.OperationsClientListResponse) []*armmsi.Operation { return p.Value })
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(list, func(op *armmsi.Operation) bool {
+		return *op.Name == "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write"
+	}) {
+		return fmt.Errorf("none of %d operations writes a federated identity credential", len(list))
+	}
+	scope := "/subscriptions/" + os.Getenv("SUBSCRIPTION_ID") + "/resourceGroups/" + o.group
+	if _, err := o.system.GetByScope(ctx, scope, nil); !isNotFound(err) {
+		return fmt.Errorf("reading a system-assigned identity: %w", errors.Join(errors.New("want 404"), err))
+	}
+	return nil
 }
 
 // create makes the identity, changes its tags and finds it in both lists.
