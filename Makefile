@@ -65,6 +65,12 @@ fuzz: ## Run every fuzz target for FUZZTIME
 crash: ## Kill the server under load CYCLES times and look for lost writes
 	CAMBIO_CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 60m -v -run Crash ./internal/store ./test/crash
 
+# A module of its own, which no other target builds.
+.PHONY: msgraph-sdk
+msgraph-sdk: ## Run Microsoft Graph's SDK for Go against the server (its build: minutes, 5 GB of memory)
+	CAMBIO_MSGRAPH_SDK=1 $(GO) test -count=1 -timeout 60m -v -run MSGraphSDK ./test/clients
+	cd test/clients/msgraph-sdk && $(GO) vet -trimpath .
+
 .PHONY: bench
 bench: ## Measure the exchange against the cryptographic floor (QUICK=1: within 5 minutes)
 	$(GO) run ./bench

@@ -84,16 +84,7 @@ func TestGoManagedIdentity(t *testing.T) {
 	program := goProgram(t)
 	ctx, api := t.Context(), shared.api
 	const version = "?api-version=2024-11-30"
-	var subscriptions struct {
-		Value []struct{ SubscriptionID string }
-	}
-	if err := api.Do(ctx, "GET", "/subscriptions?api-version=2019-11-01", nil, &subscriptions); err != nil || len(subscriptions.Value) == 0 {
-		t.Fatalf("subscriptions: %v %v", subscriptions, err)
-	}
-	group := "/subscriptions/" + subscriptions.Value[0].SubscriptionID + "/resourceGroups/clients"
-	if err := api.Do(ctx, "PUT", group+"?api-version=2021-04-01", map[string]any{"location": "here"}, nil); err != nil {
-		t.Fatal(err)
-	}
+	group := "/subscriptions/" + shared.server.TenantID + "/resourceGroups/" + shared.group
 	path := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/clients"
 	var identity struct {
 		Properties struct{ ClientID, PrincipalID string }
@@ -110,7 +101,7 @@ func TestGoManagedIdentity(t *testing.T) {
 	if err := api.Grant(ctx, client, shared.v2, role); err != nil {
 		t.Fatal(err)
 	}
-	checkTokenOf(t, run(t, with(azure("adfs"), "AZURE_CLIENT_ID="+client.AppID), program, "default"), client, shared.v2)
+	checkTokenOf(t, run(t, with(azure("adfs"), "AZURE_CLIENT_ID="+client.AppID), program, "default"), client, shared.v2, role)
 	checkRefusal(t, run(t, with(azure("adfs"), "AZURE_CLIENT_ID="+client.AppID, "AZURE_FEDERATED_TOKEN_FILE="+shared.stranger), program, "default"))
 }
 

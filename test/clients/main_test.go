@@ -31,6 +31,8 @@ type world struct {
 	api            *httpclient.Client
 	dir            string
 	client         httpclient.Application
+	operator       httpclient.Application // trusts like client, and may manage the directory
+	group          string                 // a resource group
 	v1, v2, es256  httpclient.Application
 	good, stranger string // files with an assertion: of the credential's subject, of another one
 }
@@ -103,6 +105,9 @@ func (w *world) register(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := w.registerOperator(ctx); err != nil {
+		return err
+	}
 	if w.good, err = w.mint(ctx, subject); err != nil {
 		return err
 	}
@@ -141,6 +146,13 @@ type outcome struct {
 	Cached      bool   `json:"cached"`
 	Error       string `json:"error"`
 	Subject     string `json:"subject"`
+
+	// Of the programs that register something: what it was, and how the server
+	// refused it once its credential was deleted.
+	ClientID    string `json:"client_id"`
+	PrincipalID string `json:"principal_id"`
+	ResourceID  string `json:"resource_id"`
+	Refusal     string `json:"refusal"`
 }
 
 // run starts a program with nothing in its environment but what is given, and

@@ -10,12 +10,13 @@ import (
 // checkToken checks an access token of the registered application.
 func checkToken(t *testing.T, o outcome, resource httpclient.Application) {
 	t.Helper()
-	checkTokenOf(t, o, shared.client, resource)
+	checkTokenOf(t, o, shared.client, resource, role)
 }
 
 // checkTokenOf decodes a client's access token and compares every claim that
-// does not depend on the moment with what the resource asked for.
-func checkTokenOf(t *testing.T, o outcome, client, resource httpclient.Application) {
+// does not depend on the moment with what the resource asked for, and with the
+// roles that the client holds.
+func checkTokenOf(t *testing.T, o outcome, client, resource httpclient.Application, roles ...any) {
 	t.Helper()
 	if !o.OK {
 		t.Fatalf("no access token: %s", o.Error)
@@ -34,7 +35,10 @@ func checkTokenOf(t *testing.T, o outcome, client, resource httpclient.Applicati
 		"typ": "JWT", "alg": "RS256",
 		"iss": issuer[1], "aud": resource.AppID, "azp": client.AppID, "azpacr": "2", "ver": "2.0",
 		"tid": shared.server.TenantID, "oid": client.PrincipalID, "sub": client.PrincipalID,
-		"roles": []any{role}, "appid": nil, "scp": nil,
+		"roles": nil, "appid": nil, "scp": nil,
+	}
+	if len(roles) > 0 {
+		want["roles"] = roles
 	}
 	switch resource.AppID {
 	case shared.es256.AppID:

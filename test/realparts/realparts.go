@@ -82,9 +82,9 @@ func locate(p Part) (string, error) {
 	case KubeAPIServer:
 		return built(p)
 	case NodeClients:
-		return nodePackage("@azure/identity")
+		return nodePackages("@azure/identity", "@azure/msal-node", "@azure/arm-msi", "@microsoft/microsoft-graph-client", "jose")
 	case OIDCProvider:
-		return nodePackage("oidc-provider")
+		return nodePackages("oidc-provider")
 	case GoClients:
 		return goClients()
 	}
@@ -100,8 +100,9 @@ func built(p Part) (string, error) {
 	return exec.LookPath(filepath.Join(cache, string(p)+"-"+KubernetesVersion))
 }
 
-// nodePackage finds an installed npm package of test/clients/node, and node.
-func nodePackage(name string) (string, error) {
+// nodePackages finds installed npm packages of test/clients/node, and node. It
+// returns the folder of the first.
+func nodePackages(names ...string) (string, error) {
 	if _, err := exec.LookPath("node"); err != nil {
 		return "", err
 	}
@@ -109,9 +110,13 @@ func nodePackage(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	folder := filepath.Join(root, "test", "clients", "node", "node_modules", filepath.FromSlash(name))
-	_, err = os.Stat(filepath.Join(folder, "package.json"))
-	return folder, err
+	modules := filepath.Join(root, "test", "clients", "node", "node_modules")
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(modules, filepath.FromSlash(name), "package.json")); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(modules, filepath.FromSlash(names[0])), nil
 }
 
 // goClients asks the go command whether the modules of test/clients/go are in

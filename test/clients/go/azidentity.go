@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 
@@ -10,22 +11,30 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// workload is WorkloadIdentityCredential. With FROM_ENV=1 its options name
-// nothing: authority, tenant, client and token file come from AZURE_*.
+// workload is WorkloadIdentityCredential.
 func workload(ctx context.Context) (result, error) {
+	cred, err := workloadCredential("")
+	if err != nil {
+		return result{}, err
+	}
+	return get(ctx, cred)
+}
+
+// workloadCredential makes a WorkloadIdentityCredential of the client, or of
+// CLIENT_ID. With FROM_ENV=1 its options name nothing else: authority, tenant
+// and token file come from AZURE_*.
+func workloadCredential(client string) (azcore.TokenCredential, error) {
 	o := &azidentity.WorkloadIdentityCredentialOptions{
+		ClientID:                 client,
 		DisableInstanceDiscovery: set("DISABLE_INSTANCE_DISCOVERY"),
 		EnableAzureProxy:         set("ENABLE_AZURE_PROXY"),
 	}
 	if !set("FROM_ENV") {
 		o.ClientOptions = authority()
-		o.TenantID, o.ClientID, o.TokenFilePath = os.Getenv("TENANT_ID"), os.Getenv("CLIENT_ID"), os.Getenv("TOKEN_FILE")
+		o.ClientID = cmp.Or(client, os.Getenv("CLIENT_ID"))
+		o.TenantID, o.TokenFilePath = os.Getenv("TENANT_ID"), os.Getenv("TOKEN_FILE")
 	}
-	cred, err := azidentity.NewWorkloadIdentityCredential(o)
-	if err != nil {
-		return result{}, err
-	}
-	return get(ctx, cred)
+	return azidentity.NewWorkloadIdentityCredential(o)
 }
 
 // assertion is ClientAssertionCredential with a callback that reads TOKEN_FILE.

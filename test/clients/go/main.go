@@ -23,6 +23,12 @@ type result struct {
 	Cached      bool   `json:"cached,omitempty"` // the second call made no request
 	Error       string `json:"error,omitempty"`
 	Subject     string `json:"subject,omitempty"` // of a verified token
+
+	// What was registered: its ids, and how the server refused it once its
+	// credential was deleted.
+	ClientID    string `json:"client_id,omitempty"`
+	PrincipalID string `json:"principal_id,omitempty"`
+	Refusal     string `json:"refusal,omitempty"`
 }
 
 func main() {
@@ -33,9 +39,10 @@ func main() {
 		"msal":      msal,
 		"oauth2":    clientCredentials,
 		"go-oidc":   verify,
+		"armmsi":    manageIdentities,
 	}[strings.Join(os.Args[1:], " ")]
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: go workload|assertion|default|msal|oauth2|go-oidc")
+		fmt.Fprintln(os.Stderr, "usage: go workload|assertion|default|msal|oauth2|go-oidc|armmsi")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -1,20 +1,13 @@
 // Runs one third-party npm client, unmodified, against a security token service and reports what came of it as one line of
 // JSON, as ../go does for Go. Server, trust (NODE_EXTRA_CA_CERTS) and identity come from the environment.
 //
-//   node client.mjs workload|assertion|default|msal|jose
-import { readFileSync } from "node:fs";
-import { ClientAssertionCredential, DefaultAzureCredential, WorkloadIdentityCredential } from "@azure/identity";
+//   node client.mjs workload|assertion|default|msal|jose|arm-msi|graph
+import { ClientAssertionCredential, DefaultAzureCredential } from "@azure/identity";
 import { ConfidentialClientApplication, ProtocolMode } from "@azure/msal-node";
 import { createRemoteJWKSet, jwtVerify } from "jose";
+import { options, token, workload } from "./credentials.mjs";
 
 const env = process.env;
-const token = async () => readFileSync(env.TOKEN_FILE, "utf8").trim();
-
-// The options of @azure/identity: with FROM_ENV=1 none but the switch, so that all else comes from AZURE_*.
-const options = (more) => ({
-  disableInstanceDiscovery: env.DISABLE_INSTANCE_DISCOVERY === "1",
-  ...(env.FROM_ENV === "1" ? {} : { authorityHost: env.BASE_URL, ...more }),
-});
 
 // Two calls: the second has to be answered from the library's cache.
 async function twice(credential) {
@@ -47,8 +40,7 @@ function msalAuth(mode) {
 }
 
 const clients = {
-  workload: () => twice(new WorkloadIdentityCredential(
-    options({ tenantId: env.TENANT_ID, clientId: env.CLIENT_ID, tokenFilePath: env.TOKEN_FILE }))),
+  workload: () => twice(workload()),
   assertion: () => twice(new ClientAssertionCredential(env.TENANT_ID, env.CLIENT_ID, token, options())),
   default: () => twice(new DefaultAzureCredential()),
   msal: async () => {
@@ -66,6 +58,9 @@ const clients = {
     const { payload } = await jwtVerify(env.ACCESS_TOKEN, createRemoteJWKSet(new URL(jwks_uri)), { issuer, audience: env.AUDIENCE });
     return { subject: payload.sub };
   },
+  // An operator's programs; loaded when asked for, as each brings a library of its own.
+  "arm-msi": async () => (await import("./arm-msi.mjs")).manage(),
+  graph: async () => (await import("./graph.mjs")).manage(),
 };
 
 let result;
