@@ -16,7 +16,7 @@ func Routes(a *API) []management.Route {
 	var rows []management.Route
 	for _, version := range []string{"v1.0", "beta"} {
 		s := &surface{API: a, version: version}
-		rows = slices.Concat(rows, s.applications(), s.servicePrincipals(), s.directoryObjects(), s.organization())
+		rows = slices.Concat(rows, s.applications(), s.servicePrincipals(), s.directoryObjects(), s.deletedItems(), s.organization())
 	}
 	return rows
 }
