@@ -1,9 +1,11 @@
 package conformance
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +19,7 @@ import (
 // which the script's commands see as well.
 func (s *session) manage(ts *testscript.TestScript, method, path string, body any, header ...string) *response {
 	text := ""
-	header = append(header, "Authorization: Bearer "+s.target.AdminToken)
+	header = append(header, "Authorization: Bearer "+cmp.Or(s.bearer, s.target.AdminToken))
 	if body != nil {
 		text = string(mustJSON(ts, body))
 		header = append(header, "Content-Type: application/json")
@@ -209,9 +211,30 @@ func (s *session) cmdGraph(ts *testscript.TestScript, neg bool, args []string) {
 			header = append(header, expand(ts, arg))
 		}
 	}
-	r := s.manage(ts, args[0], args[1], body, header...)
+	r := s.manage(ts, args[0], expandPath(ts, args[1]), body, header...)
 	if ok := r.status/100 == 2; ok == neg {
 		ts.Fatalf("%s %s: %d %.600s", args[0], args[1], r.status, r.body)
+	}
+}
+
+// expandPath fills in the variables of a path in quotation marks; what is no
+// variable is a name of OData's, such as $ref.
+func expandPath(ts *testscript.TestScript, path string) string {
+	return os.Expand(path, func(name string) string {
+		if v := ts.Getenv(name); v != "" && name != "$" {
+			return v
+		}
+		return "$" + strings.TrimPrefix(name, "$")
+	})
+}
+
+// cmdAs makes the management calls that follow with another access token: as
+// TOKEN, or as admin.
+func (s *session) cmdAs(ts *testscript.TestScript, neg bool, args []string) {
+	noNeg(ts, neg)
+	usage(ts, args, 1, "as TOKEN|admin")
+	if s.bearer = args[0]; s.bearer == "admin" {
+		s.bearer = ""
 	}
 }
 

@@ -25,6 +25,7 @@ type session struct {
 	issuers map[string]*issuer
 	last    *response
 	sent    string // the last client_assertion that `token` sent
+	bearer  string // what management calls are made with; empty: the admin token
 }
 
 // response is an answer of the server under test.
@@ -50,7 +51,7 @@ func commands() map[string]command {
 	return map[string]command{
 		"app": on((*session).cmdApp), "resource": on((*session).cmdResource), "assign": on((*session).cmdAssign),
 		"credential": on((*session).cmdCredential), "deletecredential": on((*session).cmdDeleteCredential),
-		"graph": on((*session).cmdGraph), "compat": on((*session).cmdCompat),
+		"graph": on((*session).cmdGraph), "as": on((*session).cmdAs), "compat": on((*session).cmdCompat),
 		"mint": on((*session).cmdMint), "sign": on((*session).cmdSign), "tamper": on((*session).cmdTamper),
 		"issuer": on((*session).cmdIssuer), "behave": on((*session).cmdBehave), "publish": on((*session).cmdPublish),
 		"withdraw": on((*session).cmdWithdraw), "fetches": on((*session).cmdFetches),

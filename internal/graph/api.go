@@ -115,24 +115,6 @@ func (q *request) write(action, target string, fn func(*store.Tx) error) error {
 	}, fn)
 }
 
-// mayTouch reports whether the caller may read or write the application with
-// the given appId, or its service principal. A caller that holds nothing but
-// Application.ReadWrite.OwnedBy owns its own application and no other.
-func (q *request) mayTouch(appID string, all management.Permission) bool {
-	caller := q.call.Caller
-	return caller.Holds(all) ||
-		caller.Holds(management.ApplicationReadWriteOwnedBy) && caller.AppID != "" && strings.EqualFold(appID, caller.AppID)
-}
-
-// mayTouchSome refuses callers that could not touch any application, before
-// anything is looked up for them.
-func (q *request) mayTouchSome(all management.Permission) error {
-	if q.call.Caller.Holds(all) || q.call.Caller.Holds(management.ApplicationReadWriteOwnedBy) {
-		return nil
-	}
-	return denied()
-}
-
 // errNotModified ends a GET whose If-None-Match names what would be shown.
 var errNotModified = errors.New("not modified")
 

@@ -76,8 +76,8 @@ func (q *request) findApplication(all management.Permission) (app directory.Appl
 	if store.IsNotFound(err) {
 		return app, notFound(text)
 	}
-	if err == nil && !q.mayTouch(app.AppID, all) {
-		return directory.Application{}, denied()
+	if err == nil {
+		err = q.mayTouch(q.db.Owns, touchedApplication(&app), all)
 	}
 	return app, err
 }
@@ -190,7 +190,7 @@ func (q *request) updateApplication() error {
 	if strips(b) && q.isManagementResource(app.AppID) {
 		return managementResourceKept()
 	}
-	err = q.write(actionUpdateApplication, "applications/"+app.ID, func(tx *store.Tx) error {
+	err = q.writeTo(touchedApplication(&app), actionUpdateApplication, "applications/"+app.ID, func(tx *store.Tx) error {
 		return q.patchApplication(tx, app.ID, b)
 	})
 	if err != nil {
@@ -200,9 +200,6 @@ func (q *request) updateApplication() error {
 }
 
 func (q *request) upsertApplication(b *body, uniqueName string) error {
-	if !q.call.Caller.Holds(management.ApplicationReadWriteAll) {
-		return denied()
-	}
 	return q.storeApplication(b, &directory.Application{TenantID: q.call.Tenant.ID, UniqueName: uniqueName})
 }
 
@@ -258,7 +255,7 @@ func (q *request) deleteApplication() error {
 	if q.isManagementResource(app.AppID) {
 		return managementResourceKept()
 	}
-	err = q.write(actionDeleteApplication, "applications/"+app.ID, func(tx *store.Tx) error {
+	err = q.writeTo(touchedApplication(&app), actionDeleteApplication, "applications/"+app.ID, func(tx *store.Tx) error {
 		app, err := tx.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: app.ID})
 		if err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"cambio/internal/directory"
-	"cambio/internal/management"
 )
 
 func TestApplicationLifeCycle(t *testing.T) {
@@ -139,38 +138,4 @@ func TestManagementResourceIsKept(t *testing.T) {
 	if got := f.do("GET", "/v1.0/servicePrincipals/"+sp, "").want(200, ""); got.string("displayName") != "renamed" {
 		t.Error("the service principal kept its old name")
 	}
-}
-
-func TestOwnedBy(t *testing.T) {
-	f := newFixture(t, directory.Relaxed)
-	own, ownAppID := f.application(`{"displayName":"own"}`)
-	ownSP := f.servicePrincipal(ownAppID)
-	other, otherAppID := f.application(`{"displayName":"other"}`)
-	otherSP := f.servicePrincipal(otherAppID)
-	admin := f.caller
-	f.caller = management.NewCaller(ownSP, ownAppID, []string{"Application.ReadWrite.OwnedBy"})
-	fics := "/federatedIdentityCredentials"
-	f.do("GET", "/v1.0/applications/"+own, "").want(200, "")
-	f.do("PATCH", "/v1.0/applications/"+own, `{"description":"mine"}`).want(204, "")
-	f.do("POST", "/v1.0/applications/"+own+fics, credentialBody("own", "s")).want(201, "")
-	f.do("GET", "/v1.0/applications(appId='"+ownAppID+"')"+fics+"/own", "").want(200, "")
-	f.do("GET", "/v1.0/servicePrincipals/"+ownSP, "").want(200, "")
-	for _, r := range [][3]string{
-		{"GET", "/v1.0/applications/" + other, ""}, {"PATCH", "/v1.0/applications/" + other, `{"description":"x"}`}, {"DELETE", "/v1.0/applications/" + other, ""},
-		{"POST", "/v1.0/applications/" + other + fics, credentialBody("own", "s")}, {"GET", "/v1.0/applications/" + other + fics, ""},
-		{"GET", "/v1.0/applications/" + other + fics + "/$count", ""}, {"PATCH", "/v1.0/servicePrincipals/" + otherSP, `{"tags":[]}`},
-		{"DELETE", "/v1.0/servicePrincipals(appId='" + otherAppID + "')", ""}, {"POST", "/v1.0/servicePrincipals", `{"appId":"` + otherAppID + `"}`},
-		{"PATCH", "/v1.0/applications(uniqueName='new')", `{"displayName":"x"}`},
-	} {
-		f.do(r[0], r[1], r[2], "Prefer", "create-if-missing").want(403, CodeDenied)
-	}
-	for _, path := range []string{"/v1.0/applications", "/v1.0/servicePrincipals", "/v1.0/servicePrincipals/" + ownSP + "/appRoleAssignments"} {
-		f.do("GET", path, "").want(403, "")
-	}
-	f.caller = management.NewCaller(ownSP, ownAppID, nil)
-	for _, path := range []string{"/v1.0/applications/" + own, "/v1.0/applications/" + tenantID, "/v1.0/servicePrincipals/" + ownSP, "/v1.0/applications/" + own + fics} {
-		f.do("GET", path, "").want(403, "") // by the route's permission
-	}
-	f.caller = admin
-	f.do("GET", "/v1.0/applications/"+other, "").want(200, "")
 }

@@ -151,7 +151,7 @@ func (q *request) storeCredential(app *directory.Application, b *body, name stri
 	if err := directory.ValidateCredential(c, q.call.Tenant.Compat, q.checkIssuer); err != nil {
 		return err
 	}
-	err := q.write(actionCreateCredential, "", func(tx *store.Tx) error {
+	err := q.writeTo(touchedApplication(app), actionCreateCredential, "", func(tx *store.Tx) error {
 		if err := q.guardAbsent(); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (q *request) updateCredential() error {
 // PATCHes of different properties both take effect.
 func (q *request) patchCredential(app *directory.Application, key string, byName bool, b *body) error {
 	var c directory.FederatedIdentityCredential
-	err := q.write(actionUpdateCredential, "", func(tx *store.Tx) (err error) {
+	err := q.writeTo(touchedApplication(app), actionUpdateCredential, "", func(tx *store.Tx) (err error) {
 		c, err = q.credential(tx, app, key, byName)
 		if err != nil {
 			return err
@@ -239,7 +239,7 @@ func (q *request) deleteCredential() error {
 	if err != nil {
 		return err
 	}
-	err = q.write(actionDeleteCredential, "", func(tx *store.Tx) error {
+	err = q.writeTo(touchedApplication(&app), actionDeleteCredential, "", func(tx *store.Tx) error {
 		c, err := q.credential(tx, &app, key, byName)
 		if err != nil {
 			return err

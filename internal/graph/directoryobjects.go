@@ -106,11 +106,15 @@ func ofType(kind string, types []string) bool {
 	})
 }
 
-// listOwnedObjects lists what a service principal owns.
+// listOwnedObjects lists what a service principal owns. A caller that may not
+// read everything sees what it owns itself, and not what those own whom it owns.
 func (q *request) listOwnedObjects() error {
 	sp, err := q.servicePrincipal(management.ApplicationReadAll)
 	if err != nil {
 		return err
+	}
+	if !q.call.Caller.Holds(management.ApplicationReadAll) && !q.isCaller(sp.AppID) {
+		return denied()
 	}
 	opts, err := q.parseQuery(q.r, q.call, nil)
 	if err != nil {

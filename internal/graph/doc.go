@@ -1,6 +1,7 @@
 // Package graph is the management API in the shape of Microsoft Graph v1.0
-// and beta: applications, service principals, federated identity credentials,
-// app role assignments and the organization.
+// and beta: applications, service principals, their owners, federated
+// identity credentials, app role assignments, deleted items and the
+// organization.
 //
 // Trust boundary: callers were authenticated, and checked for the permission
 // of the route, before a handler runs. Everything else of a request (path

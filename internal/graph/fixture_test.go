@@ -2,6 +2,7 @@ package graph
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -35,6 +36,7 @@ type fixture struct {
 	caller management.Caller
 
 	managementAppID string
+	stillAllowed    func(context.Context) error
 }
 
 func newFixture(t testing.TB, level directory.Compat) *fixture {
@@ -69,7 +71,7 @@ func (f *fixture) call(r *http.Request) management.Call {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return management.Call{Tenant: tenant, Caller: f.caller, RequestID: "6d0f3b1a-2c4e-4f5a-8b7c-9d0e1f2a3b4c", CorrelationID: "client-id"}
+	return management.Call{Tenant: tenant, Caller: f.caller, RequestID: "6d0f3b1a-2c4e-4f5a-8b7c-9d0e1f2a3b4c", CorrelationID: "client-id", StillAllowed: f.stillAllowed}
 }
 
 // answer is a decoded response.

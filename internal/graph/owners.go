@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"cambio/internal/directory"
 	"cambio/internal/management"
@@ -26,24 +27,24 @@ const ownersAreChanged = "owners of an object that exists are added with POST â€
 type owned struct {
 	set         string // as in its address
 	add, remove string // audit actions
-	// find returns the object id and appId of the addressed object if the
-	// caller, who holds all or owns it, may touch it.
-	find func(q *request, all management.Permission) (id, appID string, err error)
+	// find returns the addressed object if the caller, who holds all or owns
+	// it, may touch it.
+	find func(q *request, all management.Permission) (touched, error)
 }
 
 func ownedApplication() owned {
 	return owned{"applications", actionAddApplicationOwner, actionRemoveApplicationOwner,
-		func(q *request, all management.Permission) (id, appID string, err error) {
+		func(q *request, all management.Permission) (touched, error) {
 			app, err := q.findApplication(all)
-			return app.ID, app.AppID, err
+			return touchedApplication(&app), err
 		}}
 }
 
 func ownedServicePrincipal() owned {
 	return owned{"servicePrincipals", actionAddServicePrincipalOwner, actionRemoveServicePrincipalOwner,
-		func(q *request, all management.Permission) (id, appID string, err error) {
+		func(q *request, all management.Permission) (touched, error) {
 			sp, err := q.servicePrincipal(all)
-			return sp.ID, sp.AppID, err
+			return touchedServicePrincipal(&sp), err
 		}}
 }
 
@@ -60,7 +61,7 @@ func ownerRoutes(s *surface, parent string, kind owned) []management.Route {
 
 // owners reads a page of the owners of the addressed object.
 func (q *request) owners(kind owned) (opts query, page pageOf[directory.ServicePrincipal], err error) {
-	id, _, err := kind.find(q, management.ApplicationReadAll)
+	of, err := kind.find(q, management.ApplicationReadAll)
 	if err != nil {
 		return opts, page, err
 	}
@@ -68,7 +69,7 @@ func (q *request) owners(kind owned) (opts query, page pageOf[directory.ServiceP
 		return opts, page, err
 	}
 	page, err = readPage(opts, func(l store.ListQuery) ([]directory.ServicePrincipal, bool, error) {
-		return q.db.Owners(q.r.Context(), q.call.Tenant.ID, id, l)
+		return q.db.Owners(q.r.Context(), q.call.Tenant.ID, of.id, l)
 	}, func(sp *directory.ServicePrincipal) string { return sp.ID })
 	return opts, page, err
 }
@@ -108,7 +109,7 @@ func listOwnerRefs(kind owned) func(*request) error {
 
 func addOwner(kind owned) func(*request) error {
 	return func(q *request) error {
-		id, appID, err := kind.find(q, management.ApplicationReadWriteAll)
+		of, err := kind.find(q, management.ApplicationReadWriteAll)
 		if err != nil {
 			return err
 		}
@@ -123,11 +124,11 @@ func addOwner(kind owned) func(*request) error {
 		if b.err != nil {
 			return b.err
 		}
-		if q.isManagementResource(appID) {
+		if q.isManagementResource(of.appID) {
 			return managementResourceKept()
 		}
-		err = q.write(kind.add, kind.set+"/"+id+"/owners/"+owner, func(tx *store.Tx) error {
-			return tx.AddOwner(q.call.Tenant.ID, id, owner)
+		err = q.writeTo(of, kind.add, kind.set+"/"+of.id+"/owners/"+owner, func(tx *store.Tx) error {
+			return tx.AddOwner(q.call.Tenant.ID, of.id, owner)
 		})
 		var rule *directory.Error
 		if errors.As(err, &rule) && rule.Kind == directory.ReferenceAbsent {
@@ -142,7 +143,7 @@ func addOwner(kind owned) func(*request) error {
 
 func removeOwner(kind owned) func(*request) error {
 	return func(q *request) error {
-		id, _, err := kind.find(q, management.ApplicationReadWriteAll)
+		of, err := kind.find(q, management.ApplicationReadWriteAll)
 		if err != nil {
 			return err
 		}
@@ -150,8 +151,8 @@ func removeOwner(kind owned) func(*request) error {
 		if !ok {
 			return notFound(q.call.Params["owner"])
 		}
-		err = q.write(kind.remove, kind.set+"/"+id+"/owners/"+owner, func(tx *store.Tx) error {
-			return tx.RemoveOwner(q.call.Tenant.ID, id, owner)
+		err = q.writeTo(of, kind.remove, kind.set+"/"+of.id+"/owners/"+owner, func(tx *store.Tx) error {
+			return tx.RemoveOwner(q.call.Tenant.ID, of.id, owner)
 		})
 		if err != nil {
 			return err
@@ -175,7 +176,13 @@ func (q *request) boundOwners(b *body) []string {
 	return owners
 }
 
+// addOwners gives a new object its owners: those that the request names, and
+// the caller if it may touch only what it owns.
 func (q *request) addOwners(tx *store.Tx, id string, owners []string) error {
+	caller := q.call.Caller
+	if !caller.Holds(management.ApplicationReadWriteAll) && !slices.Contains(owners, caller.PrincipalID) {
+		owners = append(owners, caller.PrincipalID)
+	}
 	for _, owner := range owners {
 		if err := tx.AddOwner(q.call.Tenant.ID, id, owner); err != nil {
 			return ownerProblem(err)

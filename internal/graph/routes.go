@@ -8,14 +8,15 @@ import (
 
 // Routes is the route table: the same rows under /v1.0 and /beta.
 //
-// A caller with Application.ReadWrite.OwnedBy may read and write its own
-// application and service principal; which one that is, the handler decides
-// before it looks anything up.
+// A caller with Application.ReadWrite.OwnedBy may make applications, and may
+// read and write its own application, those that it owns and their service
+// principals; which those are, the handler decides. It may list nothing but
+// what it owns.
 func Routes(a *API) []management.Route {
 	var rows []management.Route
 	for _, version := range []string{"v1.0", "beta"} {
 		s := &surface{API: a, version: version}
-		rows = slices.Concat(rows, s.applications(), s.servicePrincipals(), s.directoryObjects(), s.organization())
+		rows = slices.Concat(rows, s.applications(), s.servicePrincipals(), s.directoryObjects(), s.deletedItems(), s.organization())
 	}
 	return rows
 }
@@ -32,7 +33,7 @@ func (s *surface) applications() []management.Route {
 	const owned = management.ApplicationReadWriteOwnedBy
 	rows := []management.Route{
 		s.read("/applications", management.ApplicationReadAll, (*request).listApplications),
-		s.change("POST", "/applications", management.ApplicationReadWriteAll, actionCreateApplication, (*request).createApplication),
+		s.change("POST", "/applications", owned, actionCreateApplication, (*request).createApplication),
 	}
 	for _, app := range []string{"/applications/{application}", "/applications({applicationKey})"} {
 		fics := app + "/federatedIdentityCredentials"

@@ -96,8 +96,8 @@ func (q *request) servicePrincipal(all management.Permission) (sp directory.Serv
 		return sp, err
 	}
 	sp, err = q.findServicePrincipal()
-	if err == nil && !q.mayTouch(sp.AppID, all) {
-		return directory.ServicePrincipal{}, denied()
+	if err == nil {
+		err = q.mayTouch(q.db.Owns, touchedServicePrincipal(&sp), all)
 	}
 	return sp, err
 }
@@ -217,9 +217,6 @@ func (q *request) createServicePrincipal() error {
 	if err := setServicePrincipal(b, sp); err != nil {
 		return err
 	}
-	if !q.mayTouch(appID, management.ApplicationReadWriteAll) {
-		return denied()
-	}
 	var app directory.Application
 	err = q.write(actionCreateServicePrincipal, "", func(tx *store.Tx) error {
 		var err error
@@ -228,6 +225,9 @@ func (q *request) createServicePrincipal() error {
 			return badRequest("The appId '" + appID + "' of the service principal does not reference a valid application object. Create the application first.")
 		}
 		if err != nil {
+			return err
+		}
+		if err := q.mayTouch(tx.Owns, touchedServicePrincipal(sp), management.ApplicationReadWriteAll); err != nil {
 			return err
 		}
 		sp.DisplayName = app.DisplayName
@@ -260,7 +260,7 @@ func (q *request) updateServicePrincipal() error {
 		return err
 	}
 	kept := q.isManagementResource(sp.AppID)
-	err = q.write(actionUpdateServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
+	err = q.writeTo(touchedServicePrincipal(&sp), actionUpdateServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
 		sp, err := tx.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: sp.ID})
 		if err != nil {
 			return err
@@ -299,7 +299,7 @@ func (q *request) deleteServicePrincipal() error {
 	if q.isManagementResource(sp.AppID) {
 		return managementResourceKept()
 	}
-	err = q.write(actionDeleteServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
+	err = q.writeTo(touchedServicePrincipal(&sp), actionDeleteServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
 		sp, err := tx.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: sp.ID})
 		if err != nil {
 			return err

@@ -30,8 +30,8 @@ const (
 	Authenticated               Permission = "authenticated" // any caller with a valid management token
 
 	// ApplicationReadOwned is no app role: Application.Read.All implies it for
-	// every object, Application.ReadWrite.OwnedBy for the caller's own, which
-	// the handler decides.
+	// every object, Application.ReadWrite.OwnedBy for the caller's own and for
+	// what it owns, which the handler decides.
 	ApplicationReadOwned Permission = "Application.Read.All or Application.ReadWrite.OwnedBy"
 )
 
@@ -82,7 +82,7 @@ type Call struct {
 
 	// StillAllowed is asked just before a write: a body may arrive long after
 	// the caller was authenticated, and its rights may have ended meanwhile.
-	// Nil allows.
+	// When it allows, Caller holds the present rights. Nil allows.
 	StillAllowed func(ctx context.Context) error
 }
 

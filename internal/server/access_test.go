@@ -186,7 +186,15 @@ func (w *world) build(t *testing.T) {
 				return err
 			}
 		}
-		return nil
+		gone := &directory.Application{TenantID: tenant, DisplayName: "gone", SignInAudience: "AzureADMyOrg"}
+		if err := tx.CreateApplication(gone); err != nil {
+			return err
+		}
+		if err := tx.AddOwner(tenant, gone.ID, w.owner.ID); err != nil {
+			return err
+		}
+		w.deleted = gone.ID
+		return tx.DeleteApplication(tenant, gone.ID)
 	})
 }
 

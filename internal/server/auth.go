@@ -116,21 +116,22 @@ func (s *Server) callerOf(ctx context.Context, c ownClaims) (directory.Tenant, m
 	return tenant.Tenant, management.NewCaller(sp.ID, client.ClientID, roles), nil
 }
 
-// stillAllowed authenticates a caller once more. A bootstrap token is good for
+// stillAllowed authenticates a caller once more and returns it with the rights
+// that it has now. A bootstrap token is good for
 // the one request that used it up.
-func (s *Server) stillAllowed(ctx context.Context, r *http.Request, caller management.Caller, permission management.Permission) error {
+func (s *Server) stillAllowed(ctx context.Context, r *http.Request, caller management.Caller, permission management.Permission) (management.Caller, error) {
 	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.HasPrefix(bearer, bootstrap.TokenPrefix) {
-		return nil
+		return caller, nil
 	}
 	claims, err := s.verifyOwn(bearer)
 	if err == nil {
 		_, caller, err = s.callerOf(ctx, claims)
 	}
 	if errors.Is(err, errUnauthenticated) || err == nil && !caller.Holds(permission) {
-		return management.ErrNoLongerAllowed
+		return management.Caller{}, management.ErrNoLongerAllowed
 	}
-	return err
+	return caller, err
 }
 
 // authenticateBootstrap uses a bootstrap token up: it acts once, as the

@@ -75,7 +75,10 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 	default:
 		call.Tenant, call.Caller = tenant, caller
 		call.Remaining = s.allowances[m.route.rate].Left(tenant.ID, caller.PrincipalID)
-		call.StillAllowed = func(ctx context.Context) error { return s.stillAllowed(ctx, r, caller, m.route.permission) }
+		call.StillAllowed = func(ctx context.Context) (err error) {
+			call.Caller, err = s.stillAllowed(ctx, r, caller, m.route.permission)
+			return err
+		}
 		m.route.managed(recorder, r, call)
 	}
 }

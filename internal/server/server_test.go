@@ -16,6 +16,7 @@ import (
 	"cambio/internal/bootstrap"
 	"cambio/internal/directory"
 	"cambio/internal/keys"
+	"cambio/internal/management"
 	"cambio/internal/store"
 )
 
@@ -165,6 +166,56 @@ func TestRightsEndWhileTheBodyArrives(t *testing.T) {
 	if recorder.Code != http.StatusUnauthorized {
 		t.Errorf("status %d: %s", recorder.Code, recorder.Body)
 	}
+}
+
+// A caller that loses Application.ReadWrite.All while its body arrives, and
+// keeps the permission to change what it owns, writes as an owner or not at all.
+func TestPermissionEndsWhileTheBodyArrives(t *testing.T) {
+	r := newRig(t)
+	token := r.token(t)
+	made := r.call("POST", "/v1.0/applications", token, `{"displayName":"before"}`)
+	var app struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(made.Body.Bytes(), &app); err != nil {
+		t.Fatal(err)
+	}
+	body := &endingBody{Reader: strings.NewReader(`{"displayName":"late"}`), end: func() { r.withdraw(t, management.ApplicationReadWriteAll) }}
+	req := httptest.NewRequest("PATCH", "/v1.0/applications/"+app.ID, body)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	recorder := httptest.NewRecorder()
+	r.Handler().ServeHTTP(recorder, req)
+	if recorder.Code != http.StatusForbidden {
+		t.Errorf("status %d: %s", recorder.Code, recorder.Body)
+	}
+	if got := r.call("GET", "/v1.0/applications/"+app.ID, token, ""); !strings.Contains(got.Body.String(), `"before"`) {
+		t.Errorf("after the refusal: %d %s", got.Code, got.Body)
+	}
+}
+
+// withdraw takes one role of the management resource from the administrator.
+func (r *rig) withdraw(t *testing.T, role management.Permission) {
+	t.Helper()
+	ctx := context.Background()
+	r.write(t, func(tx *store.Tx) error {
+		sp, err := tx.ServicePrincipal(ctx, r.admin.TenantID, store.Ref{AppID: r.admin.AdminClientID})
+		if err != nil {
+			return err
+		}
+		for _, known := range management.Roles() {
+			if known.Value != string(role) {
+				continue
+			}
+			list, _, err := tx.AssignmentsOf(ctx, r.admin.TenantID, sp.ID, store.ListQuery{Field: "appRoleId", Op: "eq", Value: known.ID})
+			if err != nil || len(list) != 1 {
+				t.Errorf("assignments of %s: %v, %v", role, list, err)
+				return err
+			}
+			return tx.DeleteAssignment(r.admin.TenantID, list[0].ID)
+		}
+		return nil
+	})
 }
 
 // endingBody does something when it is first read.

@@ -189,9 +189,12 @@ func (tx *Tx) dropRoles(before, after *directory.Application) error {
 		if slices.ContainsFunc(after.AppRoles, func(r directory.AppRole) bool { return strings.EqualFold(r.ID, role.ID) }) {
 			continue
 		}
+		if err := tx.dropDeletedRole(before.TenantID, before.AppID, role.ID); err != nil {
+			return err
+		}
 		sp, err := tx.ServicePrincipal(ctx, before.TenantID, Ref{AppID: before.AppID})
 		if IsNotFound(err) {
-			return nil // without one nobody can hold a role
+			continue // without one nobody can hold a role
 		}
 		if err != nil {
 			return err
@@ -213,31 +216,39 @@ func (tx *Tx) dropRoles(before, after *directory.Application) error {
 }
 
 // DeleteApplication removes an application with its credentials, its owners,
-// its service principal and every assignment of or to that.
+// its service principal and every assignment of or to that. All of it is kept
+// among the deleted items.
 func (tx *Tx) DeleteApplication(tenantID, id string) error {
 	ctx := context.Background()
 	a, err := tx.Application(ctx, tenantID, Ref{ID: id})
 	if err != nil {
 		return err
 	}
-	principal, err := tx.ServicePrincipal(ctx, tenantID, Ref{AppID: a.AppID})
-	if err == nil {
-		err = tx.DeleteServicePrincipal(tenantID, principal.ID)
-	}
-	if err != nil && !IsNotFound(err) {
+	var principal *directory.ServicePrincipal
+	if p, err := tx.ServicePrincipal(ctx, tenantID, Ref{AppID: a.AppID}); err == nil {
+		principal = &p
+	} else if !IsNotFound(err) {
 		return err
+	}
+	if err := tx.keepApplication(&a, principal); err != nil {
+		return err
+	}
+	if principal != nil {
+		if err := tx.removePrincipal(*principal); err != nil {
+			return err
+		}
 	}
 	if err := tx.deleteCredentialsOf(tenantID, a.ID); err != nil {
 		return err
 	}
-	if _, err := tx.exec("DELETE FROM identifier_uris WHERE tenant_id = ? AND application_id = ?", tenantID, a.ID); err != nil {
-		return err
-	}
-	if _, err := tx.exec("DELETE FROM owners WHERE tenant_id = ? AND object_id = ?", tenantID, a.ID); err != nil {
-		return err
-	}
-	if _, err := tx.exec("DELETE FROM applications WHERE tenant_id = ? AND id = ?", tenantID, a.ID); err != nil {
-		return err
+	for _, statement := range []string{
+		"DELETE FROM identifier_uris WHERE tenant_id = ? AND application_id = ?",
+		"DELETE FROM owners WHERE tenant_id = ? AND object_id = ?",
+		"DELETE FROM applications WHERE tenant_id = ? AND id = ?",
+	} {
+		if _, err := tx.exec(statement, tenantID, a.ID); err != nil {
+			return err
+		}
 	}
 	tx.touchApp(tenantID, a.AppID)
 	return tx.retire(a.ID, a.AppID)

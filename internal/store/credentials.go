@@ -81,6 +81,10 @@ func (tx *Tx) CreateCredential(c *directory.FederatedIdentityCredential) error {
 	if err := tx.checkLimit(c); err != nil {
 		return err
 	}
+	return tx.insertCredential(c, clientID)
+}
+
+func (tx *Tx) insertCredential(c *directory.FederatedIdentityCredential, clientID string) error {
 	audiences, err := encode(c.Audiences)
 	if err != nil {
 		return err

@@ -29,11 +29,13 @@ func (r reads) OwnedObjects(ctx context.Context, tenantID, ownerID string, q Lis
 	return page(items, err, q)
 }
 
-// Owns reports whether a service principal is an owner of an application or
-// of a service principal.
-func (r reads) Owns(ctx context.Context, tenantID, ownerID, objectID string) (owns bool, err error) {
-	err = r.q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM owners WHERE object_id = ? AND owner_id = ? AND tenant_id = ?)",
-		strings.ToLower(objectID), strings.ToLower(ownerID), tenantID).Scan(&owns)
+// Owns reports whether a service principal is an owner of the application or
+// service principal objectID, or of the application that has appID. Either may
+// be empty.
+func (r reads) Owns(ctx context.Context, tenantID, ownerID, objectID, appID string) (owns bool, err error) {
+	err = r.q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM owners WHERE tenant_id = ?1 AND owner_id = ?2"+
+		" AND object_id IN (?3, (SELECT id FROM applications WHERE tenant_id = ?1 AND app_id = ?4)))",
+		tenantID, strings.ToLower(ownerID), strings.ToLower(objectID), strings.ToLower(appID)).Scan(&owns)
 	return owns, err
 }
 

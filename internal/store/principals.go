@@ -116,7 +116,7 @@ func (tx *Tx) UpdateServicePrincipal(p *directory.ServicePrincipal) error {
 }
 
 // DeleteServicePrincipal removes a service principal with every assignment of
-// or to it, its owners and what it owns. That of a managed identity goes with the identity only.
+// X
 func (tx *Tx) DeleteServicePrincipal(tenantID, id string) error {
 	p, err := tx.ServicePrincipal(context.Background(), tenantID, Ref{ID: id})
 	if err != nil {
@@ -124,6 +124,9 @@ func (tx *Tx) DeleteServicePrincipal(tenantID, id string) error {
 	}
 	if p.Kind == directory.KindManagedIdentity {
 		return directory.Errorf(directory.Invalid, "", "Service principal '%s' belongs to a managed identity. Delete the identity.", p.ID)
+	}
+	if err := tx.keepPrincipal(&p); err != nil {
+		return err
 	}
 	return tx.removePrincipal(p)
 }

@@ -57,13 +57,14 @@ func testOwners(t *testing.T, f *fixture) {
 		t.Errorf("owned objects %v", got)
 	}
 	for _, c := range []struct {
-		tenant, owner, object string
-		want                  bool
+		tenant, owner, object, appID string
+		want                         bool
 	}{
-		{f.tenant.ID, one.ID, app.ID, true}, {f.tenant.ID, two.ID, sp.ID, false}, {f.tenant.ID, app.ID, one.ID, false},
-		{"other", one.ID, app.ID, false}, {f.tenant.ID, "", app.ID, false},
+		{f.tenant.ID, one.ID, app.ID, "", true}, {f.tenant.ID, two.ID, sp.ID, "", false}, {f.tenant.ID, app.ID, one.ID, "", false},
+		{f.tenant.ID, two.ID, sp.ID, app.AppID, true}, {f.tenant.ID, two.ID, "", app.AppID, true}, {f.tenant.ID, two.ID, "", "", false},
+		{"other", one.ID, app.ID, app.AppID, false}, {f.tenant.ID, "", app.ID, app.AppID, false},
 	} {
-		if got, err := f.db.Owns(t.Context(), c.tenant, c.owner, c.object); err != nil || got != c.want {
+		if got, err := f.db.Owns(t.Context(), c.tenant, c.owner, c.object, c.appID); err != nil || got != c.want {
 			t.Errorf("Owns(%v) = %v, %v", c, got, err)
 		}
 	}
@@ -90,7 +91,7 @@ func testOwnersEnd(t *testing.T, f *fixture) {
 	if got := f.owners(app.ID); !slices.Equal(got, []string{two.ID}) {
 		t.Errorf("after an owner was deleted: %v", got)
 	}
-	if owns, err := f.db.Owns(t.Context(), f.tenant.ID, one.ID, app.ID); err != nil || owns {
+	if owns, err := f.db.Owns(t.Context(), f.tenant.ID, one.ID, app.ID, ""); err != nil || owns {
 		t.Errorf("a deleted owner owns: %v, %v", owns, err)
 	}
 	f.write(func(tx *store.Tx) error { return tx.DeleteServicePrincipal(f.tenant.ID, sp.ID) })
