@@ -47,7 +47,11 @@ func (tx *Tx) RestoreDeletedItem(tenantID, id string) (DeletedItem, error) {
 }
 
 func (tx *Tx) restoreApplication(d *DeletedItem) error {
-	if err := tx.release(d.Application.ID, d.Application.AppID); err != nil {
+	ids := []string{d.Application.ID, d.Application.AppID}
+	for i := range d.Attached.Credentials {
+		ids = append(ids, d.Attached.Credentials[i].ID)
+	}
+	if err := tx.release(ids...); err != nil {
 		return err
 	}
 	if err := tx.CreateApplication(d.Application); err != nil {
@@ -56,11 +60,7 @@ func (tx *Tx) restoreApplication(d *DeletedItem) error {
 	// A tenant that became strict meanwhile has more than its limit allows to
 	// be made; they are kept, as those of live applications are.
 	for i := range d.Attached.Credentials {
-		c := &d.Attached.Credentials[i]
-		if err := tx.release(c.ID); err != nil {
-			return err
-		}
-		if err := tx.insertCredential(c, d.Application.AppID); err != nil {
+		if err := tx.insertCredential(&d.Attached.Credentials[i], d.Application.AppID); err != nil {
 			return err
 		}
 	}
@@ -97,12 +97,11 @@ func (tx *Tx) restoreAssignment(a *directory.AppRoleAssignment) error {
 
 // release lets identifiers be used again, by the object that had them.
 func (tx *Tx) release(ids ...string) error {
-	for _, id := range ids {
-		if _, err := tx.exec("DELETE FROM retired_ids WHERE id = ?", id); err != nil {
-			return err
-		}
+	list, err := encode(ids)
+	if err == nil {
+		_, err = tx.exec("DELETE FROM retired_ids WHERE id IN (SELECT value FROM json_each(?))", list)
 	}
-	return nil
+	return err
 }
 
 // isAbsent reports whether err says that the other side of a relation does

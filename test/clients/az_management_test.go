@@ -80,6 +80,22 @@ func azApplications(t *testing.T) {
 	az.must(t, "ad app delete --id", app)
 	az.refused(t, "exists", "ad app show --id", app)
 	az.want(t, "", "ad app list --display-name az-re --query [].appId")
+	azRestore(t, az, id, app)
+	az.refused(t, "/me request is only valid with delegated authentication flow", "ad app list --show-mine")
+}
+
+// azRestore brings a deleted application back; az has no command of its own
+// for that.
+func azRestore(t *testing.T, az *azureCLI, id, app string) {
+	base := shared.server.BaseURL
+	items := base + "/v1.0/directory/deletedItems/"
+	az.want(t, app, "rest --method get --query value[].appId --resource", base+"/", "--url", items+"microsoft.graph.application?$filter=appId eq '"+app+"'")
+	az.want(t, app, "rest --method post --query appId --resource", base+"/", "--url", items+id+"/restore")
+	az.want(t, id, "ad app show --query id --id", app)
+	az.want(t, app, "ad sp show --query appId --id", app)
+	az.must(t, "ad app delete --id", app)
+	az.must(t, "rest --method delete --resource", base+"/", "--url", items+id)
+	az.refused(t, "Request_ResourceNotFound", "rest --method post --resource", base+"/", "--url", items+id+"/restore")
 }
 
 // azOwners makes another application's service principal an owner. The one

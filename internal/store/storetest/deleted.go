@@ -74,9 +74,10 @@ func testDeletedApplication(t *testing.T, f *fixture) {
 	})
 	p := f.createPrincipal(a)
 	_, other := f.registered("other")
-	for n := range 70 { // enough for a record that is kept while it is obsolete
+	for n := range 69 { // enough for a record that is kept while it is obsolete
 		f.createCredential(f.credential(a.ID, n))
 	}
+	f.createCredential(f.flexible(a.ID, 70))
 	f.createAssignment(p.ID, other.ID, directory.DefaultAppRoleID)
 	f.createAssignment(other.ID, p.ID, a.AppRoles[0].ID)
 	f.createAssignment(p.ID, p.ID, directory.DefaultAppRoleID)
