@@ -123,9 +123,6 @@ func appCreateCommand(c *connection) *cobra.Command {
 // existing finds an application that has the display name or unique name
 // which a new one is to have.
 func existing(ctx context.Context, op *operation, properties map[string]any) (*admin.Application, error) {
-	if op.SingleUse() {
-		return nil, usageError{errors.New("a bootstrap token is good for one request; use it for `cambio credential create --app CLIENT-ID`, and sign in with that credential afterwards")}
-	}
 	for _, name := range []string{"uniqueName", "displayName"} {
 		value := text(properties[name])
 		if value == "" {
