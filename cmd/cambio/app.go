@@ -17,7 +17,7 @@ func appCommand() *cobra.Command {
 	cmd := nounCommand("app", "Applications: the clients that workloads sign in as",
 		"Creates, shows and deletes applications. APP is an appId, an object id, a unique name, an identifier URI, or a display name that only one application has.", "application")
 	c := connectionFlags(cmd)
-	cmd.AddCommand(appCreateCommand(c), appListCommand(c), appShowCommand(c), appUpdateCommand(c), appDeleteCommand(c), appOwnerCommand(c))
+	cmd.AddCommand(appCreateCommand(c), appListCommand(c), appShowCommand(c), appUpdateCommand(c), appDeleteCommand(c), appRestoreCommand(c), appOwnerCommand(c))
 	return cmd
 }
 
@@ -123,9 +123,6 @@ func appCreateCommand(c *connection) *cobra.Command {
 // existing finds an application that has the display name or unique name
 // which a new one is to have.
 func existing(ctx context.Context, op *operation, properties map[string]any) (*admin.Application, error) {
-	if op.SingleUse() {
-		return nil, usageError{errors.New("a bootstrap token is good for one request; use it for `cambio credential create --app CLIENT-ID`, and sign in with that credential afterwards")}
-	}
 	for _, name := range []string{"uniqueName", "displayName"} {
 		value := text(properties[name])
 		if value == "" {
@@ -183,9 +180,16 @@ func createApplication(ctx context.Context, op *operation, properties map[string
 }
 
 func appListCommand(c *connection) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the applications", Args: noArguments, Example: "  cambio app list\n  cambio app list -o tsv | cut -f2"}
+	var deleted bool
+	cmd := &cobra.Command{Use: "list", Short: "List the applications", Args: noArguments,
+		Example: "  cambio app list\n  cambio app list --deleted\n  cambio app list -o tsv | cut -f2"}
+	cmd.Flags().BoolVar(&deleted, "deleted", false, "list those that were deleted and can be restored instead")
 	return c.reading(cmd, func(ctx context.Context, op *operation, _ []string) error {
-		all, err := op.Applications(ctx)
+		list := op.Applications
+		if deleted {
+			list = op.DeletedApplications
+		}
+		all, err := list(ctx)
 		if err != nil {
 			return err
 		}
@@ -255,25 +259,4 @@ func appUpdateCommand(c *connection) *cobra.Command {
 		a, err = op.UpdateApplication(ctx, a, properties)
 		return op.updated(a.DisplayName, applicationTable(a), err)
 	})
-}
-
-func appDeleteCommand(c *connection) *cobra.Command {
-	cmd := &cobra.Command{Use: "delete APP", Short: "Delete an application", Args: oneArgument("APP"), ValidArgsFunction: c.argumentNames(applicationNames),
-		Long:    "Deletes an application with its service principal, credentials and role assignments. When it returns, nobody signs in as it any more.",
-		Example: "  cambio app delete shop-api --yes"}
-	return c.deleting(cmd, func(ctx context.Context, op *operation, args []string) error {
-		return deleteApplication(ctx, op, args[0])
-	})
-}
-
-func deleteApplication(ctx context.Context, op *operation, ref string) error {
-	a, err := op.FindApplication(ctx, ref)
-	if err != nil {
-		return err
-	}
-	what := fmt.Sprintf("the application %s (appId %s)", a.DisplayName, a.AppID)
-	if err := op.confirm(what); err != nil {
-		return err
-	}
-	return op.deleted(what, op.Delete(ctx, a.Path()))
 }

@@ -188,7 +188,7 @@ func credentialCreateCommand(c *connection) *cobra.Command {
 	var existing existingFlags
 	var definition definitionFlags
 	cmd := &cobra.Command{
-		Use: "create", Short: "Trust the tokens of a workload's platform", Args: noArguments,
+		Use: "create", Short: "Trust the tokens of a workload's platform", Args: noArguments, Annotations: map[string]string{oneRequest: "true"},
 		Long: "Creates a federated identity credential. The same definition a second time changes nothing; another one under the same name is refused, unless --replace or --if-missing says what to do.\n\n" +
 			"--parameters takes the JSON that `az ad app federated-credential create --parameters` takes, unchanged: a file, - for standard input, or the JSON itself.\n\n" +
 			"With a bootstrap token (`cambio bootstrap` prints one) name the application by its client id: this is the one request that the token is good for.",

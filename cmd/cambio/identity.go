@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -41,9 +40,6 @@ func identityCreateCommand(c *connection) *cobra.Command {
 	groupFlag(cmd, &group, "resource `GROUP` (default \""+defaultGroup+"\")")
 	cmd.Flags().StringVar(&location, "location", defaultLocation, "`REGION` that it is recorded with")
 	return c.writing(cmd, func(ctx context.Context, op *operation, args []string) error {
-		if op.SingleUse() {
-			return usageError{errors.New("a bootstrap token is good for one request; use it for `cambio credential create --app CLIENT-ID`")}
-		}
 		if group == "" {
 			group = defaultGroup
 		}

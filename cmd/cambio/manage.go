@@ -76,9 +76,25 @@ func (c *connection) complete(cmd *cobra.Command, op *operation, do action) *cob
 		if op.Client, err = c.client(plan); err != nil {
 			return err
 		}
+		if op.SingleUse() && !isOneRequest(cmd) {
+			return usageError{errors.New("a bootstrap token is good for one request, and this command may need more; use it for `cambio credential create --app CLIENT-ID`, and sign in with that credential afterwards")}
+		}
 		return do(cmd.Context(), op, args)
 	}
 	return cmd
+}
+
+// oneRequest marks a command that a bootstrap token is enough for, and those
+// below it.
+const oneRequest = "one-request"
+
+func isOneRequest(cmd *cobra.Command) bool {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		if cmd.Annotations[oneRequest] != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // show prints an object that was created or changed. A dry run has printed

@@ -266,10 +266,8 @@ func requireAssignment(ctx context.Context, op *operation, a admin.Application, 
 }
 
 func resourceDeleteCommand(c *connection) *cobra.Command {
-	cmd := &cobra.Command{Use: "delete RESOURCE", Short: "Delete a protected resource", Args: oneArgument("RESOURCE"), ValidArgsFunction: c.argumentNames(resourceNames),
-		Long:    "Deletes the application of a protected resource with its service principal, app roles and their assignments. When it returns, no token for it is issued any more.",
-		Example: "  cambio resource delete orders --yes"}
-	return c.deleting(cmd, func(ctx context.Context, op *operation, args []string) error {
-		return deleteApplication(ctx, op, args[0])
-	})
+	return deleteCommand(c, &cobra.Command{Use: "delete RESOURCE", Short: "Delete a protected resource", Args: oneArgument("RESOURCE"), ValidArgsFunction: c.argumentNames(resourceNames),
+		Long: "Deletes the application of a protected resource with its service principal, app roles and their assignments. When it returns, no token for it is issued any more. " +
+			"For 30 days `cambio app restore` brings all of it back.",
+		Example: "  cambio resource delete orders --yes"})
 }

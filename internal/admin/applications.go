@@ -23,6 +23,7 @@ type Application struct {
 	AppRoles       []AppRole `json:"appRoles"`
 	IsDisabled     bool      `json:"isDisabled"`
 	Created        string    `json:"createdDateTime"`
+	Deleted        string    `json:"deletedDateTime"`
 	API            struct {
 		TokenVersion int `json:"requestedAccessTokenVersion"`
 	} `json:"api"`
