@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/limit":      {},
 	"internal/jose":       {"internal/strictjson"},
 	"internal/management": {"internal/directory"},
+	"internal/profile":    {"internal/directory", "internal/jose", "internal/strictjson"},
 	// What talks to the outside: the disk, other servers, Prometheus.
 	"internal/metrics": {"internal/oauth"},
 	"internal/oidc":    {"internal/jose", "internal/strictjson"},
