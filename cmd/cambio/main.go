@@ -63,6 +63,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	}
 	text := fmt.Sprintf("%q is not a command of `%s`", args[0], cmd.CommandPath())
 	if cmd.HasAvailableSubCommands() {
+		cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2) // cobra sets it for the root alone
 		for _, s := range cmd.SuggestionsFor(args[0]) {
 			text += fmt.Sprintf("; did you mean `%s`?", s)
 		}

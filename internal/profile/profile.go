@@ -18,8 +18,9 @@ import (
 // names) are in order: the first whose parameters are all given is meant.
 type Profile struct {
 	Name       string
-	Title      string // the platform's own name
-	Summary    string // who the workload is, in one line
+	Title      string   // the platform's own name
+	Summary    string   // who the workload is, in one line
+	Examples   []string // parameters as flags
 	Parameters []Parameter
 
 	Rules     []Rule

@@ -85,7 +85,7 @@ func (p *Profile) check(given map[string]string) (values, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+		return nil, oneLine(errs)
 	}
 	for i := range p.Rules {
 		if err := p.Rules[i].check(given); err != nil {
@@ -93,6 +93,15 @@ func (p *Profile) check(given map[string]string) (values, error) {
 		}
 	}
 	return v, nil
+}
+
+// oneLine joins errors for a line of text.
+func oneLine(errs []error) error {
+	text := make([]string, len(errs))
+	for i, err := range errs {
+		text[i] = err.Error()
+	}
+	return errors.New(strings.Join(text, "; "))
 }
 
 // said is the description with an example.

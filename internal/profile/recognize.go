@@ -212,6 +212,14 @@ const longestLife = 25 * time.Hour
 func tokenNotes(c Claims, now time.Time) []Note {
 	var out []Note
 	warn := func(format string, args ...any) { out = append(out, Note{Warning, fmt.Sprintf(format, args...)}) }
+	if odd := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return r
+		}
+		return -1
+	}, c.Issuer+c.Subject); odd != "" {
+		warn("Issuer or subject hold characters that can look like others or like none: %+q.", odd)
+	}
 	if !jose.Algorithm(c.Algorithm).Valid() {
 		warn("The token is signed with %q; a server accepts RS, PS and ES 256 to 512 and EdDSA only.", c.Algorithm)
 	}

@@ -181,6 +181,7 @@ func TestTokensNobodyAccepts(t *testing.T) {
 		"no exp":         {rs256, base + `}`, "no exp claim"},
 		"long":           {rs256, base + `,"iat":1793610627,"exp":1793800000}`, "longer than 25 hours"},
 		"text as a time": {rs256, base + `,"iat":"1","exp":2}`, "no numbers"},
+		"look-alike":     {rs256, `{"iss":"https://a.example","sub":"аcme","aud":"api://AzureADTokenExchange",` + times + `}`, `\u0430`},
 		"HS256":          {`{"alg":"HS256"}`, base + `,` + times + `}`, "HS256"},
 	} {
 		claims, err := ParseToken(token(c.header, c.claims))
