@@ -27,8 +27,8 @@ type profileFlags struct {
 	holder     holderFlags
 	existing   existingFlags
 	overrides  overrideFlags
-	parameters map[string]*string
-	conditions map[string]*bool // of those that are only given or not
+	parameters map[string]*string // texts, by name
+	conditions map[string]*bool   // of those that are only given or not
 }
 
 // overrideFlags replace what a proposal says of itself.
@@ -98,8 +98,26 @@ func (f *profileFlags) add(cmd *cobra.Command, p *profile.Parameter) {
 	case p.Default != "":
 		usage += " (default " + strconv.Quote(p.Default) + ")"
 	}
-	f.parameters[p.Name] = cmd.Flags().String(p.Name, "", usage)
+	f.parameters[p.Name] = new(string)
+	cmd.Flags().Var(&parameterValue{f.parameters[p.Name], p.Name}, p.Name, usage)
 }
+
+// parameterValue is a parameter as a flag, which the help calls by its name.
+type parameterValue struct {
+	text *string
+	name string
+}
+
+func (v *parameterValue) String() string {
+	if v.text == nil {
+		return "" // pflag asks a zero value for the default
+	}
+	return *v.text
+}
+
+func (v *parameterValue) Set(text string) error { *v.text = text; return nil }
+
+func (v *parameterValue) Type() string { return strings.ToUpper(v.name) }
 
 // given are the parameters on the command line.
 func (f *profileFlags) given(cmd *cobra.Command) map[string]string {
@@ -119,7 +137,7 @@ func (f *profileFlags) given(cmd *cobra.Command) map[string]string {
 
 func profileHelp(p *profile.Profile) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Trusts the tokens of %s: %s. Issuer and subject are made of what is given:\n\n", p.Title, lowerFirst(p.Summary))
+	fmt.Fprintf(&b, "Trusts the tokens of %s. Issuer and subject are made of what is given:\n\n", lowerFirst(p.Summary))
 	for _, group := range []struct {
 		name string
 		list []profile.Alternative

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"cambio/internal/admin"
@@ -210,6 +211,9 @@ func printProposal(out io.Writer, form string, want admin.Credential) error {
 			return err
 		}
 	}
-	want.Raw = raw
-	return printOne(out, form, credentialTable(want))
+	return printOne(out, form, table{
+		head: []string{"Name", "Issuer", "Subject", "Audiences", "Description"},
+		rows: [][]string{{want.Name, want.Issuer, want.Subject, strings.Join(want.Audiences, " "), want.Description}},
+		raw:  []jsontext.Value{raw},
+	})
 }

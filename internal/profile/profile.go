@@ -96,12 +96,19 @@ type Alternative struct {
 type NoteRule struct {
 	When, Unless []string          // parameters that are given, that are not
 	Matches      map[string]string // parameter → pattern of the whole value
+	Source       string            // what the proposal is made of: parameters or token; empty for either
 	Level        Level
 	Text         string
 
 	text     template
 	patterns map[string]*regexp.Regexp
 }
+
+// What a proposal is made of.
+const (
+	fromParameters = "parameters"
+	fromToken      = "token"
+)
 
 // Level is how much a note matters.
 type Level string
@@ -215,6 +222,9 @@ func (p *Profile) compileNote(n *NoteRule) error {
 	}
 	if n.Level != Info && n.Level != Warning {
 		return fmt.Errorf("level %q of a note", n.Level)
+	}
+	if n.Source != "" && n.Source != fromParameters && n.Source != fromToken {
+		return fmt.Errorf("source %q of a note", n.Source)
 	}
 	n.patterns = make(map[string]*regexp.Regexp, len(n.Matches))
 	for name, pattern := range n.Matches {

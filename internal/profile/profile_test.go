@@ -54,6 +54,7 @@ func TestUnsoundProfilesAreRefused(t *testing.T) {
 		"unknown in a rule":  sound + "rules: [{one_of: [a, b]}]\n",
 		"unknown in a note":  sound + "notes: [{level: info, text: x, when: [b]}]\n",
 		"level of a note":    sound + "notes: [{level: loud, text: x}]\n",
+		"source of a note":   sound + "notes: [{level: info, text: x, source: rumour}]\n",
 		"match in a note":    sound + "notes: [{level: info, text: x, matches: {b: x}}]\n",
 		"pattern in a note":  sound + "notes: [{level: info, text: x, matches: {a: '['}}]\n",
 		"known issuer":       sound + "known_issuers: ['[']\n",

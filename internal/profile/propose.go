@@ -45,7 +45,7 @@ func (p *Profile) Propose(given map[string]string) (Proposal, error) {
 	if !ok {
 		name = p.Name + "-" + subject
 	}
-	out := Proposal{Profile: p, Parameters: v, Notes: p.notes(v)}
+	out := Proposal{Profile: p, Parameters: v, Notes: p.notes(v, fromParameters)}
 	out.Credential = directory.FederatedIdentityCredential{Name: fitName(name), Issuer: issuer, Subject: subject, Audiences: []string{audience},
 		Description: p.Title}
 	return out, Validate(&out.Credential)
@@ -179,10 +179,10 @@ func first(list []Alternative, v values) (string, bool) {
 }
 
 // notes are those whose conditions hold.
-func (p *Profile) notes(v values) []Note {
+func (p *Profile) notes(v values, source string) []Note {
 	var out []Note
 	for i := range p.Notes {
-		if n := &p.Notes[i]; n.holds(v) {
+		if n := &p.Notes[i]; (n.Source == "" || n.Source == source) && n.holds(v) {
 			out = append(out, Note{n.Level, n.text.fill(v)})
 		}
 	}

@@ -97,6 +97,7 @@ func (p *Profile) try(c Claims, issuer, subject *Alternative) (Proposal, bool) {
 	if err != nil || out.Credential.Issuer != c.Issuer || out.Credential.Subject != c.Subject {
 		return Proposal{}, false
 	}
+	out.Notes = p.notes(out.Parameters, fromToken)
 	return out, true
 }
 
@@ -156,7 +157,7 @@ func unknownShape(c Claims) Proposal {
 	}
 	other := all()[len(all())-1]
 	v := values{"issuer": c.Issuer, "subject": c.Subject}
-	out := Proposal{Profile: other, Parameters: v, Notes: other.notes(v),
+	out := Proposal{Profile: other, Parameters: v, Notes: other.notes(v, fromToken),
 		Credential: directory.FederatedIdentityCredential{Name: fitName(c.Subject)}}
 	out.Notes = append(out.Notes, Note{Info, "No profile knows this issuer and subject. Find out who else can come by this subject, and whether it can be given to others later."})
 	return out

@@ -31,7 +31,7 @@ var samples = []struct {
 	note         string // part of a note; "-" for none that warns
 }{
 	{"github environment", `{"jti":"9b1e","sub":"repo:acme/shop:environment:prod","environment":"prod","aud":"api://AzureADTokenExchange","ref":"refs/heads/main","repository":"acme/shop","repository_owner":"acme","repository_owner_id":"1234567","repository_id":"89012345","event_name":"push","ref_protected":"true","job_workflow_ref":"acme/shop/.github/workflows/deploy.yml@refs/heads/main","iss":"https://token.actions.githubusercontent.com",` + times + `}`,
-		"github", given{"repo": "acme/shop", "environment": "prod"}, "github-acme-shop-prod", "", "use_immutable_subject"},
+		"github", given{"repo": "acme/shop", "environment": "prod"}, "github-acme-shop-prod", "", "make the credential of a new token"},
 	{"github ids", `{"sub":"repo:acme@1234567/shop@89012345:ref:refs/heads/main","aud":"api://AzureADTokenExchange","ref":"refs/heads/main","repository":"acme/shop","repository_owner_id":"1234567","repository_id":"89012345","iss":"https://token.actions.githubusercontent.com",` + times + `}`,
 		"github", given{"repo": "acme/shop", "owner-id": "1234567", "repo-id": "89012345", "branch": "main"}, "github-acme-shop-main", "", "-"},
 	{"github ids, environment with a colon", `{"sub":"repo:acme@1/shop@2:environment:prod%3Aeu","environment":"prod:eu","aud":["api://AzureADTokenExchange"],"repository":"acme/shop","iss":"https://token.actions.githubusercontent.com",` + times + `}`,
