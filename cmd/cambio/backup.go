@@ -21,7 +21,7 @@ func backupCommand() *cobra.Command {
 		Use: "backup", Short: "Copy the database to a file, while the server runs", Args: noArguments,
 		Long: "Writes the database of the configuration to one file, as it is at one moment, whether or not the server is running. The file has mode 0600, is checked, and appears under its name only when it is complete and durable.\n\n" +
 			"The key-encryption key is not in it. Keep a copy of that apart from the backups: without it a backup's signing keys cannot be read.",
-		Example: "  cambio backup --config /etc/cambio/config.yaml --to /backup/cambio-$(date +%F).db",
+		Example: "  cambio backup --config /etc/cambio/config.yaml --to /backup/cambio-2026-10-31.db",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(file)
 			if err != nil {

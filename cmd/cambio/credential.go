@@ -195,7 +195,6 @@ func credentialCreateCommand(c *connection) *cobra.Command {
 			"--parameters takes the JSON that `az ad app federated-credential create --parameters` takes, unchanged: a file, - for standard input, or the JSON itself.\n\n" +
 			"With a bootstrap token (`cambio bootstrap` prints one) name the application by its client id: this is the one request that the token is good for.",
 		Example: "  cambio credential create --app shop-api --name main --issuer https://token.actions.githubusercontent.com --subject repo:acme/shop:ref:refs/heads/main\n" +
-			"  cambio credential create github --app shop-api --repo acme/shop --environment prod\n" +
 			"  cambio credential create --app shop-api --from-token token.txt\n" +
 			"  cambio credential create --app shop-api --parameters credential.json\n" +
 			"  cambio credential create --identity shop -g team-a --name cluster --issuer https://oidc.example.net --subject system:serviceaccount:shop:api",

@@ -226,6 +226,29 @@ func TestCredentialFromToken(t *testing.T) {
 	}
 }
 
+// Managed identities have credentials as applications do.
+func TestCredentialOfAnIdentity(t *testing.T) {
+	const issuer = "https://k8s.example"
+	p := rehearse(t, issuer)
+	var identity struct {
+		Properties struct {
+			ClientID string `json:"clientId"`
+		} `json:"properties"`
+	}
+	out := p.run(t, "identity", "create", "shop", "-g", "team-a", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &identity); err != nil || identity.Properties.ClientID == "" {
+		t.Fatal(out, err)
+	}
+	p.run(t, "credential", "create", "kubernetes", "--identity", "shop", "-g", "team-a", "--issuer", issuer, "--namespace", "shop", "--service-account", "api")
+	token := p.token(t, `{"iss":"`+issuer+`","sub":"system:serviceaccount:shop:api","aud":["api://AzureADTokenExchange"]}`)
+	if status, refusal := p.exchange(t, identity.Properties.ClientID, token); status != http.StatusOK {
+		t.Errorf("%d %s", status, refusal)
+	}
+	if _, notes, err := p.try("credential", "create", "--identity", "shop", "-g", "team-a", "--from-token", p.file(t, token), "--yes"); err != nil || !strings.Contains(notes, "Unchanged") {
+		t.Errorf("%v\n%s", err, notes)
+	}
+}
+
 // What -o json prints is what --parameters takes.
 func TestProposalAsParameters(t *testing.T) {
 	p := rehearse(t, githubIssuer)

@@ -130,7 +130,7 @@ func (p *Parameter) wrong(value string) string {
 func wrongRef(value string, matches bool, hint string) string {
 	switch {
 	case strings.ContainsAny(value, "*?"):
-		return "a subject is compared byte for byte, so that a wildcard matches nothing"
+		return "a subject is compared byte for byte, so that a wildcard matches nothing; for a pattern use `cambio credential create --claims-matching-expression`"
 	case strings.HasPrefix(value, "refs/"):
 		return hint
 	case !matches, strings.Contains(value, ".."), strings.Contains(value, "//"), strings.Contains(value, "@{"),
