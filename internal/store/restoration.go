@@ -114,7 +114,7 @@ func (r *Restoration) Install(now time.Time) (aside string, err error) {
 		return aside, fmt.Errorf("restore: cannot keep the present database aside: %w", err)
 	}
 	if err := os.Rename(r.Path, r.database); err != nil {
-		return aside, fmt.Errorf("restore: %w", err)
+		return aside, fmt.Errorf("restore: %w; the database that was there is now %s", err, aside)
 	}
 	return aside, syncDir(filepath.Dir(r.database))
 }
