@@ -189,6 +189,7 @@ func TestMistakesOfParameters(t *testing.T) {
 		{"github", with(repo, "branch", "main", "repo-id", "7"), "--owner-id and --repo-id go together"},
 		{"github", with(repo, "branch", "main", "repo-id", "x", "owner-id", "1"), "gh api"},
 		{"github", with(repo, "branch", "main", "host", "github.com"), "leave it out"},
+		{"github", with(repo, "branch", "main", "host", "acme.ghe.com"), "--from-token"},
 		{"github", with(repo, "branch", "main", "host", "https://ghes.example"), "without https://"},
 		{"github", with(repo, "branch", "main", "host", "ghes.example", "enterprise", "acme"), "exclude each other"},
 		{"github", with(repo, "branch", "main", "host", "ghes.example", "owner-id", "1", "repo-id", "2"), "names only"},
