@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/limit":      {},
 	"internal/jose":       {"internal/strictjson"},
 	"internal/management": {"internal/directory"},
+	"internal/profile":    {"internal/directory", "internal/jose", "internal/strictjson"},
 	// What talks to the outside: the disk, other servers, Prometheus.
 	"internal/metrics": {"internal/oauth"},
 	"internal/oidc":    {"internal/jose", "internal/strictjson"},
@@ -48,7 +49,7 @@ var mayImport = map[string][]string{
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
 	"cmd/cambio": {"internal/admin", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/oauth", "internal/oidc",
-		"internal/server", "internal/store", "internal/strictjson"},
+		"internal/profile", "internal/server", "internal/store", "internal/strictjson"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
 	"cambiotest":                         {"internal/development"},

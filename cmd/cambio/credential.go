@@ -187,12 +187,15 @@ func credentialCreateCommand(c *connection) *cobra.Command {
 	var holder holderFlags
 	var existing existingFlags
 	var definition definitionFlags
+	var token tokenFlags
 	cmd := &cobra.Command{
 		Use: "create", Short: "Trust the tokens of a workload's platform", Args: noArguments, Annotations: map[string]string{oneRequest: "true"},
 		Long: "Creates a federated identity credential. The same definition a second time changes nothing; another one under the same name is refused, unless --replace or --if-missing says what to do.\n\n" +
+			"The commands below know the tokens of one platform each and make issuer and subject from what a person knows of the workload. --from-token does so from a token: it shows what the token says, without verifying it, and proposes the credential that the token would match. On a terminal it asks before it creates it, with --yes it creates it, else it prints it; -o json prints what az takes.\n\n" +
 			"--parameters takes the JSON that `az ad app federated-credential create --parameters` takes, unchanged: a file, - for standard input, or the JSON itself.\n\n" +
 			"With a bootstrap token (`cambio bootstrap` prints one) name the application by its client id: this is the one request that the token is good for.",
 		Example: "  cambio credential create --app shop-api --name main --issuer https://token.actions.githubusercontent.com --subject repo:acme/shop:ref:refs/heads/main\n" +
+			"  cambio credential create --app shop-api --from-token token.txt\n" +
 			"  cambio credential create --app shop-api --parameters credential.json\n" +
 			"  cambio credential create --identity shop -g team-a --name cluster --issuer https://oidc.example.net --subject system:serviceaccount:shop:api",
 	}
@@ -201,13 +204,19 @@ func credentialCreateCommand(c *connection) *cobra.Command {
 	definition.add(cmd)
 	cmd.Flags().StringVar(&definition.parameters, "parameters", "", "`FILE` or JSON with the definition, instead of flags")
 	existing.add(cmd)
-	return c.writing(cmd, func(ctx context.Context, op *operation, _ []string) error {
+	token.add(cmd)
+	addProfileCommands(cmd, c)
+	c.writing(cmd, func(ctx context.Context, op *operation, _ []string) error {
+		if token.proposed != nil {
+			return ensureCredential(ctx, op, &holder, &existing, *token.proposed)
+		}
 		want, err := definition.credential(op.in)
 		if err != nil {
 			return err
 		}
 		return ensureCredential(ctx, op, &holder, &existing, want)
 	})
+	return token.wrap(cmd, &definition, &holder)
 }
 
 func credentialTable(c admin.Credential) table {

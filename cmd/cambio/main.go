@@ -45,7 +45,7 @@ func rootCommand() *cobra.Command {
 	root.SetUsageFunc(usage)
 	root.AddGroup(&cobra.Group{ID: groupManagement, Title: "Manage what is registered, over the network"}, &cobra.Group{ID: groupServer, Title: "Run a server"})
 	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), whoamiCommand(), doctorCommand())
-	addGroup(root, groupServer, devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), auditCommand(), configCommand())
+	addGroup(root, groupServer, devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), auditCommand(), backupCommand(), restoreCommand(), configCommand())
 	root.AddCommand(versionCommand(), exitCodesTopic())
 	return root
 }
@@ -63,6 +63,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	}
 	text := fmt.Sprintf("%q is not a command of `%s`", args[0], cmd.CommandPath())
 	if cmd.HasAvailableSubCommands() {
+		cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2) // cobra sets it for the root alone
 		for _, s := range cmd.SuggestionsFor(args[0]) {
 			text += fmt.Sprintf("; did you mean `%s`?", s)
 		}

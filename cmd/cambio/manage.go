@@ -151,8 +151,8 @@ func (op *operation) deleted(what string, err error) error {
 
 // isTerminal reports whether a person may be at the other end. The null device
 // is a character device too.
-func isTerminal(in io.Reader) bool {
-	file, ok := in.(*os.File)
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}

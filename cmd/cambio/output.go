@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -105,11 +106,12 @@ func cell(s string) string {
 // tsvCell keeps tabs, line breaks and other control characters out.
 func tsvCell(s string) string { return strings.ReplaceAll(plain(s), "\n", " ") }
 
-// plain keeps control characters but line breaks from reaching a terminal:
-// names come from whoever could create an object.
+// plain keeps control characters but line breaks, and those that change the
+// direction of text, from reaching a terminal: names come from whoever could
+// create an object.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && r < ' ' || r >= 0x7f && r < 0xa0 {
+		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
 			return ' '
 		}
 		return r

@@ -71,6 +71,7 @@ func usageCommands(b *strings.Builder, cmd *cobra.Command) {
 // flagGroups parts the connection flags from the others.
 func flagGroups(cmd *cobra.Command) (own, connecting *pflag.FlagSet) {
 	own, connecting = pflag.NewFlagSet("own", pflag.ContinueOnError), pflag.NewFlagSet("connection", pflag.ContinueOnError)
+	own.SortFlags = cmd.Flags().SortFlags
 	add := func(f *pflag.Flag) {
 		if len(f.Annotations[connectionGroup]) > 0 {
 			connecting.AddFlag(f)

@@ -54,6 +54,9 @@ func Open(ctx context.Context, cfg Config) (*Ring, error) {
 	return r, r.Maintain(ctx)
 }
 
+// Check reports whether every key can be read, and changes nothing.
+func Check(ctx context.Context, cfg Config) error { return (&Ring{cfg: cfg}).Reload(ctx) }
+
 // Reload reads the keys from the database. On an error the ring keeps what it
 // had.
 func (r *Ring) Reload(ctx context.Context) error {

@@ -22,12 +22,9 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	var have int
-	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
-		return fmt.Errorf("cannot read the schema version: %w", err)
-	}
-	if have > len(names) {
-		return fmt.Errorf("its schema version is %d but this program knows only up to %d; use the newer program that wrote it", have, len(names))
+	have, err := schemaVersion(ctx, conn, len(names))
+	if err != nil {
+		return err
 	}
 	for i, name := range names[have:] {
 		version := have + i + 1
@@ -40,6 +37,19 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	return nil
+}
+
+// schemaVersion reads the version of a database, 0 for a new one, and refuses
+// one that is newer than newest.
+func schemaVersion(ctx context.Context, conn *sql.Conn, newest int) (int, error) {
+	var have int
+	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+		return 0, fmt.Errorf("cannot read the schema version: %w", err)
+	}
+	if have > newest {
+		return have, fmt.Errorf("its schema version is %d but this program knows only up to %d; use the newer program that wrote it", have, newest)
+	}
+	return have, nil
 }
 
 func apply(ctx context.Context, conn *sql.Conn, name string, version int) error {

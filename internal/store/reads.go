@@ -149,11 +149,13 @@ func encode(v any) (string, error) {
 
 func decode(text string, into any) error { return json.Unmarshal([]byte(text), into) }
 
+const feedPosition = "SELECT coalesce(max(seq), 0) FROM change_feed"
+
 // FeedPosition is the sequence of the newest change-feed row, 0 when there is
 // none.
 func (r reads) FeedPosition(ctx context.Context) (int64, error) {
 	var seq int64
-	err := r.q.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM change_feed").Scan(&seq)
+	err := r.q.QueryRowContext(ctx, feedPosition).Scan(&seq)
 	return seq, err
 }
 

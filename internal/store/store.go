@@ -206,7 +206,7 @@ func advise(err error) error {
 // that every connection of the pool has them; busy_timeout comes first, since
 // the others may have to wait for a lock.
 func openPool(path string, size int, readOnly bool) (*sql.DB, error) {
-	name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) +
+	name := fileURI(path) +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-2000)" +
 		"&_pragma=journal_size_limit(67108864)" // after a very large write
@@ -222,6 +222,11 @@ func openPool(path string, size int, readOnly bool) (*sql.DB, error) {
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	return pool, nil
+}
+
+// fileURI names a file for SQLite (https://www.sqlite.org/uri.html §3.2).
+func fileURI(path string) string {
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
 }
 
 // Close waits for the writes that were accepted, then closes the database.
