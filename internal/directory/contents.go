@@ -1,0 +1,11 @@
+package directory
+
+// Contents is all that the management APIs keep in a tenant, in order of id.
+type Contents struct {
+	Applications      []Application
+	ServicePrincipals []ServicePrincipal
+	ManagedIdentities []ManagedIdentity
+	ResourceGroups    []ResourceGroup // in order of name
+	Credentials       []FederatedIdentityCredential
+	Assignments       []AppRoleAssignment
+}
