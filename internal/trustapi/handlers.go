@@ -119,8 +119,8 @@ type changeJSON struct {
 
 type propertyJSON struct {
 	Name string         `json:"name"`
-	Old  jsontext.Value `json:"old,omitempty"`
-	New  jsontext.Value `json:"new,omitempty"`
+	Old  jsontext.Value `json:"old,omitzero"`
+	New  jsontext.Value `json:"new,omitzero"`
 }
 
 func (q *request) answer(plan *trust.Plan, etag string) error {
@@ -129,13 +129,21 @@ func (q *request) answer(plan *trust.Plan, etag string) error {
 		c := &plan.Changes[i]
 		properties := make([]propertyJSON, len(c.Properties))
 		for j, p := range c.Properties {
-			properties[j] = propertyJSON{p.Name, jsontext.Value(p.Old), jsontext.Value(p.New)}
+			properties[j] = propertyJSON{p.Name, value(p.Old), value(p.New)}
 		}
 		answer.Changes[i] = changeJSON{c.Action, c.Kind, c.Name, properties}
 	}
 	q.w.Header().Set("ETag", etag)
 	writeJSON(q.w, http.StatusOK, answer, q.call)
 	return nil
+}
+
+// value is a member's JSON; nil leaves the member out.
+func value(json string) jsontext.Value {
+	if json == "" {
+		return nil
+	}
+	return jsontext.Value(json)
 }
 
 // errChanged says that the tenant changed since it was compared.
