@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"internal/arm":        {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/trust":      {"internal/directory", "internal/strictjson"},
 	"internal/trustapi":   {"internal/directory", "internal/management", "internal/store", "internal/strictjson", "internal/trust"},
+	"internal/rehearsal":  {"internal/directory", "internal/federation", "internal/oauth", "internal/token", "internal/trust"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
 	"internal/admin":      {"internal/jose", "internal/strictjson"},
 	// What wires, and what starts.

@@ -79,3 +79,13 @@ func shorten(s string) string {
 	}
 	return strings.ToValidUTF8(s, "·")
 }
+
+// plainJSON spells scalars as JSON does: YAML has True, too.
+func (n *node) plainJSON() {
+	if n.kind == boolean {
+		n.text = strings.ToLower(n.text)
+	}
+	for i := range n.items {
+		n.items[i].plainJSON()
+	}
+}
