@@ -53,9 +53,9 @@ const ActionApply = "trust.apply"
 // Routes lists the API's routes.
 func Routes(a *API) []management.Route {
 	return []management.Route{
-		{Method: http.MethodGet, Pattern: "/trust/v1/configuration", Permission: management.TrustRead, Rate: management.RateRead, Handler: a.handle((*request).export)},
+		{Method: http.MethodGet, Pattern: "/trust/v1/configuration", Permission: management.TrustRead, Rate: management.RateRead, Conditional: true, Handler: a.handle((*request).export)},
 		{Method: http.MethodPost, Pattern: "/trust/v1/plan", Permission: management.TrustRead, Rate: management.RateRead, Handler: a.handle((*request).plan)},
-		{Method: http.MethodPost, Pattern: "/trust/v1/apply", Permission: management.TrustWrite, Action: ActionApply, Rate: management.RateWrite, Handler: a.handle((*request).apply)},
+		{Method: http.MethodPost, Pattern: "/trust/v1/apply", Permission: management.TrustWrite, Action: ActionApply, Rate: management.RateWrite, Conditional: true, Handler: a.handle((*request).apply)},
 	}
 }
 

@@ -77,7 +77,16 @@ func (q *request) export() error {
 		return err
 	}
 	d := trust.Export(s.contents, q.managementAppID())
-	q.w.Header().Set("ETag", `"`+trust.Fingerprint(d)+`"`)
+	tag := `"` + trust.Fingerprint(d) + `"`
+	q.w.Header().Set("ETag", tag)
+	asked, err := management.ReadPreconditions(q.r.Header)
+	if err != nil {
+		return err
+	}
+	if asked.NotModified(tag) {
+		q.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	writeBody(q.w, http.StatusOK, d.JSON(), q.call)
 	return nil
 }
@@ -213,13 +222,13 @@ func (q *request) confirmed(tx *store.Tx, s state, in input, plan *trust.Plan, l
 	return q.diff(s, in)
 }
 
-// checkMatch answers to If-Match (RFC 9110 §13.1.1).
+// checkMatch answers to If-Match and If-None-Match (RFC 9110 §13.1).
 func (q *request) checkMatch(c *directory.Contents) error {
-	wanted := q.r.Header.Get("If-Match")
-	if wanted == "" || wanted == "*" || wanted == q.etag(c) {
-		return nil
+	asked, err := management.ReadPreconditions(q.r.Header)
+	if err != nil || !asked.Any() || asked.Hold(q.etag(c)) {
+		return err
 	}
-	return &problem{status: http.StatusPreconditionFailed, code: "PreconditionFailed",
+	return &problem{status: http.StatusPreconditionFailed, code: management.CodePreconditionFailed,
 		message: "The tenant has changed since the plan was made. Make a new plan and look at it again."}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"cambio/internal/directory"
 	"cambio/internal/management"
@@ -60,10 +61,14 @@ func problemOf(err error) (p *problem, internal bool) {
 // mistaken tells what is wrong with a document. Positions in what a command
 // sent mean nothing to whoever wrote the file; paths do.
 func mistaken(mistakes trust.Problems) *problem {
-	p := badRequest("The document cannot be used.")
-	for _, m := range mistakes {
+	p := badRequest("")
+	lines := make([]string, len(mistakes))
+	for i, m := range mistakes {
 		p.details = append(p.details, detailJSON{m.Path, m.Message})
+		m.At = trust.Position{}
+		lines[i] = m.String()
 	}
+	p.message = "The document cannot be used: " + strings.Join(lines, "; ")
 	return p
 }
 
