@@ -51,8 +51,8 @@ var mayImport = map[string][]string{
 	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
-	"cmd/cambio": {"internal/admin", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/oauth", "internal/oidc",
-		"internal/profile", "internal/server", "internal/store", "internal/strictjson"},
+	"cmd/cambio": {"internal/admin", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/management", "internal/oauth", "internal/oidc",
+		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/trust"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
 	"cambiotest":                         {"internal/development"},

@@ -53,7 +53,7 @@ func TestTrustOverTheWholeServer(t *testing.T) {
 	}
 	for body, want := range map[string]string{
 		`{"document":{"version":1,"applications":[{"uniqueName":"own","displayName":"Own","federatedIdentityCredentials":[{"name":"own","issuer":"` + base + `/` + r.admin.TenantID + `/v2.0","subject":"s","audiences":["a"]}]}]}}`: "this server itself",
-		`{"document":{"version":1,"applications":[{"uniqueName":"x","displayName":"` + strings.Repeat("x", 300) + `"}]}}`:                                                                                                              "at most 256",
+		`{"document":{"version":1,"applications":[{"uniqueName":"x","displayName":"` + strings.Repeat("x", 300) + `"}]}}`:                                                                                                            "at most 256",
 	} {
 		if got := r.call("POST", "/trust/v1/apply", token, body); got.Code != 400 || !strings.Contains(got.Body.String(), want) {
 			t.Errorf("status %d: %s; want %q", got.Code, got.Body, want)

@@ -60,7 +60,9 @@ func ParseCases(file string, raw []byte) (*Cases, error) {
 }
 
 // CasesSchema is the JSON Schema (draft 2020-12) of test cases.
-func CasesSchema() []byte { return schemaOfTable("cambio trust configuration tests", new(Cases).fields()) }
+func CasesSchema() []byte {
+	return schemaOfTable("cambio trust configuration tests", new(Cases).fields())
+}
 
 func (c *Cases) fields() []field {
 	return []field{
