@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"cambio/internal/directory"
@@ -13,6 +14,9 @@ type Mark struct {
 	seq    int64  // of the newest change-feed row of the tenant
 	groups string // resource groups are in no compiled record, and so not in the feed
 }
+
+// String is different for marks of different states.
+func (m Mark) String() string { return strconv.FormatInt(m.seq, 10) + " " + m.groups }
 
 // Mark takes the tenant's mark.
 func (r reads) Mark(ctx context.Context, tenantID string) (Mark, error) {

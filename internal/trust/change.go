@@ -3,7 +3,6 @@ package trust
 import (
 	"reflect"
 	"slices"
-	"strings"
 
 	"cambio/internal/directory"
 )
@@ -311,17 +310,3 @@ func (p *planner) release() []*directory.Application {
 	}
 	return list
 }
-
-// Count is how many changes have an action.
-func (p *Plan) Count(action string) int {
-	n := 0
-	for i := range p.Changes {
-		if p.Changes[i].Action == action {
-			n++
-		}
-	}
-	return n
-}
-
-// String is the change in one line.
-func (c *Change) String() string { return strings.Join([]string{c.Action, c.Kind, c.Name}, " ") }

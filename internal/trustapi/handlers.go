@@ -1,7 +1,9 @@
 package trustapi
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"cambio/internal/directory"
@@ -11,6 +13,7 @@ import (
 	"cambio/internal/trust"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 )
 
 // maxBody bounds a request in bytes: a document with what stands around it.
@@ -20,6 +23,7 @@ const maxBody = trust.MaxBytes + 1024
 type input struct {
 	document *trust.Document
 	prune    bool
+	hash     [sha256.Size]byte // of the body
 }
 
 func (q *request) readInput() (in input, err error) {
@@ -27,6 +31,7 @@ func (q *request) readInput() (in input, err error) {
 	if err != nil {
 		return in, err
 	}
+	in.hash = sha256.Sum256(raw)
 	body, err := strictjson.ParseObject(raw, strictjson.Limits{Bytes: maxBody, Depth: trust.MaxDepth + 1, Members: trust.MaxNodes + 8})
 	if err != nil {
 		return in, err
@@ -93,7 +98,19 @@ func (q *request) export() error {
 
 func (q *request) diff(s state, in input) (*trust.Plan, error) {
 	return trust.Diff(s.contents, in.document, trust.Options{Tenant: s.tenant, Prune: in.prune, CheckIssuer: q.cfg.CheckIssuer,
-		ManagementAppID: q.managementAppID(), CallerID: q.call.Caller.PrincipalID})
+		ManagementAppID: q.managementAppID(), CallerID: q.call.Caller.PrincipalID, NewID: identifiers(s, in)})
+}
+
+// identifiers chooses those of new objects, so that a plan shows the ones that
+// its application will use: the same request, in the same state, gets the same
+// ones. Whatever uses them changes the state.
+func identifiers(s state, in input) func() string {
+	space := uuid.MustParse(s.tenant.ID) // a tenant's id is a GUID
+	n := 0
+	return func() string {
+		n++
+		return uuid.NewHash(sha256.New(), space, fmt.Appendf(nil, "%x %s %d", in.hash, s.mark, n), 8).String()
+	}
 }
 
 // plan answers with what a document would change.
@@ -210,6 +227,7 @@ func (q *request) confirmed(tx *store.Tx, s state, in input, plan *trust.Plan, l
 	if !last {
 		return nil, errChanged
 	}
+	s.mark = mark
 	if s.tenant, err = tx.Tenant(q.r.Context(), s.tenant.ID); err != nil {
 		return nil, err
 	}

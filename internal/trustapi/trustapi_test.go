@@ -3,6 +3,7 @@ package trustapi
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,9 @@ func TestApplyMakesAllOfIt(t *testing.T) {
 	planned := f.plan(sample).want(made...)
 	before := f.position()
 	applied := f.apply(sample, "If-Match", planned.ETag).want(made...)
+	if !reflect.DeepEqual(applied.Changes, planned.Changes) {
+		t.Errorf("planned %v\napplied %v", planned.Changes, applied.Changes)
+	}
 	if f.position() == before {
 		t.Error("nothing was written")
 	}
