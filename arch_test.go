@@ -86,16 +86,17 @@ var mayDial = map[string]string{
 
 // dependencies lists the direct dependencies, each with its reason.
 var dependencies = map[string]string{
-	"github.com/go-json-experiment/json":  "strict JSON: duplicate names, invalid UTF-8 and case folding are refused",
-	"github.com/google/uuid":              "object ids are GUIDs",
-	"github.com/prometheus/client_golang": "metrics in the format that operators scrape",
-	"github.com/spf13/cobra":              "commands, flags, help and completion",
-	"go.yaml.in/yaml/v3":                  "the configuration file and the trust configuration, with unknown keys refused",
-	"golang.org/x/net":                    "a bound on open connections (netutil)",
-	"golang.org/x/time":                   "token buckets for look-ups that end in a refusal",
-	"modernc.org/sqlite":                  "the database inside, without cgo",
-	"github.com/go-jose/go-jose/v4":       "test oracle for the verifier; not in the binary",
-	"github.com/rogpeppe/go-internal":     "wire scripts (testscript); not in the binary",
+	"github.com/go-json-experiment/json":       "strict JSON: duplicate names, invalid UTF-8 and case folding are refused",
+	"github.com/google/uuid":                   "object ids are GUIDs",
+	"github.com/prometheus/client_golang":      "metrics in the format that operators scrape",
+	"github.com/spf13/cobra":                   "commands, flags, help and completion",
+	"go.yaml.in/yaml/v3":                       "the configuration file and the trust configuration, with unknown keys refused",
+	"golang.org/x/net":                         "a bound on open connections (netutil)",
+	"golang.org/x/time":                        "token buckets for look-ups that end in a refusal",
+	"modernc.org/sqlite":                       "the database inside, without cgo",
+	"github.com/go-jose/go-jose/v4":            "test oracle for the verifier; not in the binary",
+	"github.com/santhosh-tekuri/jsonschema/v6": "test oracle for the published JSON Schemas; not in the binary",
+	"github.com/rogpeppe/go-internal":          "wire scripts (testscript); not in the binary",
 }
 
 // source is one parsed Go file of this module.

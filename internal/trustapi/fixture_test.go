@@ -163,6 +163,8 @@ func (a *answer) refused(status int, text string) {
 	}
 }
 
+var everything = store.ListQuery{Top: store.MaxPage}
+
 // position is what the change feed and the audit trail have.
 func (f *fixture) position() string {
 	f.t.Helper()
