@@ -47,16 +47,16 @@ func (c *Client) TrustConfiguration(ctx context.Context) (jsontext.Value, error)
 // PlanTrust asks what a document would change. It changes nothing, and so is
 // sent in a dry run, too.
 func (c *Client) PlanTrust(ctx context.Context, document []byte, prune bool) (TrustPlan, error) {
-	return c.trust(ctx, "/trust/v1/plan", document, prune, nil)
+	return c.trust(ctx, "/trust/v1/plan", document, prune, http.Header{})
 }
 
 // ApplyTrust makes the changes of a document, all or none. etag, unless it is
 // empty, is that of the plan that was looked at: if the tenant has changed
 // since, nothing is done and the error is a Conflict.
 func (c *Client) ApplyTrust(ctx context.Context, document []byte, prune bool, etag string) (TrustPlan, error) {
-	var header http.Header
+	header := http.Header{}
 	if etag != "" {
-		header = http.Header{"If-Match": {etag}}
+		header.Set("If-Match", etag)
 	}
 	return c.trust(ctx, "/trust/v1/apply", document, prune, header)
 }
@@ -74,7 +74,13 @@ func (c *Client) trust(ctx context.Context, path string, document []byte, prune 
 	quick := c.http
 	c.http = &patient
 	defer func() { c.http = quick }()
-	raw, err := c.do(ctx, http.MethodPost, path, body, header)
+	bearer, err := c.token(ctx)
+	if err != nil {
+		return plan, err
+	}
+	header.Set("Authorization", "Bearer "+bearer)
+	header.Set("Content-Type", "application/json")
+	raw, err := c.repeat(ctx, http.MethodPost, path, body, header)
 	if err != nil {
 		return plan, err
 	}

@@ -25,6 +25,8 @@ applications:
 - uniqueName: bare
   servicePrincipal: null
   federatedIdentityCredentials: [{name: main, issuer: "https://i.example", subject: main, audiences: [a]}]
+- uniqueName: flexible
+  federatedIdentityCredentials: [{name: any-branch, issuer: "https://i.example", claimsMatchingExpression: {value: "claims['sub'] matches 'repo:acme/*' and claims['env'] eq 'prod'"}, audiences: [a]}]
 - uniqueName: empty
 `
 
@@ -42,6 +44,8 @@ func TestRun(t *testing.T) {
 		{"0B1C2D3E-0000-4000-8000-000000000003", "iss: https://i.example, sub: main, aud: [x, a]", "credential: main"},
 		{"rg1/ID1", "iss: https://oidc.example/, sub: 'system:serviceaccount:a:b', aud: b", "credential: cluster"},
 		{"shop", "iss: https://i.example, sub: dev, aud: a", "refused: 700213, message: dev"},
+		{"flexible", "iss: https://i.example, sub: 'repo:acme/shop', env: prod, aud: a", "credential: any-branch"},
+		{"flexible", "iss: https://i.example, sub: 'repo:acme/shop', env: dev, aud: a", "refused: 700213"},
 		{"shop", "iss: https://i.example, sub: MAIN, aud: a", "refused: 7002138"},
 		{"shop", "iss: https://other.example, sub: main, aud: a", "refused: 700211"},
 		{"shop", "iss: https://i.example, sub: main, aud: x", "refused: 700212"},

@@ -90,8 +90,8 @@ func (p *planner) checkCredentials(e *entry) {
 			known[e.before.credentials[i].ID] = &e.before.credentials[i]
 		}
 	}
-	type trust struct{ issuer, subject string }
-	names, trusts := map[string]bool{}, map[trust]string{}
+	type trust struct{ issuer, subject, expression string }
+	names, trusts, flexible := map[string]bool{}, map[trust]string{}, 0
 	for i := range e.after.credentials {
 		c, at := &e.after.credentials[i], e.wanted.credentials[i].place
 		if before := known[c.ID]; before == nil || !sameCredential(before, c) {
@@ -101,10 +101,18 @@ func (p *planner) checkCredentials(e *entry) {
 			p.fail(at, "name", "the name '%s' is used twice", shorten(c.Name))
 		}
 		names[c.Name] = true
-		if other := trusts[trust{c.Issuer, c.Subject}]; other != "" {
-			p.fail(at, "subject", "issuer and subject are those of '%s' already", shorten(other))
+		key := trust{c.Issuer, c.Subject, ""}
+		if c.Expression != nil {
+			key.expression = c.Expression.Value
+			flexible++
 		}
-		trusts[trust{c.Issuer, c.Subject}] = c.Name
+		if other := trusts[key]; other != "" {
+			p.fail(at, "", "issuer and subject, or expression, are those of '%s' already", shorten(other))
+		}
+		trusts[key] = c.Name
+	}
+	if flexible > directory.MaxFlexibleCredentials {
+		p.fail(e.place, "federatedIdentityCredentials", "may hold at most %d entries with a claimsMatchingExpression; this one holds %d", directory.MaxFlexibleCredentials, flexible)
 	}
 	if n := len(e.after.credentials); p.Tenant.Compat == directory.Strict && n > directory.MaxStrictCredentials && n > len(known) {
 		p.fail(e.place, "federatedIdentityCredentials", "may hold at most %d entries in this tenant; this one holds %d", directory.MaxStrictCredentials, n)
@@ -112,6 +120,9 @@ func (p *planner) checkCredentials(e *entry) {
 }
 
 func sameCredential(a, b *directory.FederatedIdentityCredential) bool {
+	if (a.Expression == nil) != (b.Expression == nil) || a.Expression != nil && *a.Expression != *b.Expression {
+		return false
+	}
 	return a.Name == b.Name && a.Issuer == b.Issuer && a.Subject == b.Subject && a.Description == b.Description && slices.Equal(a.Audiences, b.Audiences)
 }
 

@@ -388,7 +388,7 @@ func (p *planner) wantCredentials(e *entry, list []Credential) {
 	for i := range list {
 		d := &list[i]
 		c := directory.FederatedIdentityCredential{TenantID: p.Tenant.ID, ParentID: e.after.id(), Name: d.Name, Issuer: d.Issuer,
-			Subject: d.Subject, Audiences: d.Audiences, Description: d.Description}
+			Subject: d.Subject, Expression: d.expression(), Audiences: d.Audiences, Description: d.Description}
 		if before := known[d.Name]; before != nil {
 			c.ID, c.CreatedAt = before.ID, before.CreatedAt
 		} else {

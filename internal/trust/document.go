@@ -95,11 +95,19 @@ type ResourceGroup struct {
 	Tags     map[string]string
 }
 
-// Credential is a federated identity credential; its key is the name.
+// Credential is a federated identity credential; its key is the name. It has
+// either a subject or an expression.
 type Credential struct {
 	place
 	Name, Issuer, Subject, Description string
+	Expression                         *Expression
 	Audiences                          []string
+}
+
+// Expression is what a flexible credential has in place of a subject.
+type Expression struct {
+	Value           string
+	LanguageVersion *int // nil: 1
 }
 
 // Assignment grants an app role of a resource. Resource is a uniqueName, an
@@ -340,10 +348,30 @@ func (c *Credential) fields() []field {
 	return []field{
 		plain("name", &c.Name, rule{min: directory.MinCredentialName, max: directory.MaxCredentialName}, "Key of the credential.").must(),
 		plain("issuer", &c.Issuer, rule{min: 1, max: directory.MaxIssuer}, "The iss of the tokens, byte for byte.").must(),
-		plain("subject", &c.Subject, rule{min: 1, max: directory.MaxSubject}, "The sub of the tokens, byte for byte.").must(),
+		plain("subject", &c.Subject, rule{min: 1, max: directory.MaxSubject}, "The sub of the tokens, byte for byte. Either this or claimsMatchingExpression."),
+		one("claimsMatchingExpression", &c.Expression, (*Expression).fields, "A condition on claims, in place of the subject (flexible credential)."),
 		texts("audiences", &c.Audiences, directory.MaxAudiences, rule{min: 1, max: directory.MaxAudience}, "Values of aud; one of them must match. Usually api://AzureADTokenExchange.").must(),
 		plain("description", &c.Description, rule{max: directory.MaxDescription}, "What the credential is for."),
 	}
+}
+
+func (e *Expression) fields() []field {
+	return []field{
+		plain("value", &e.Value, rule{min: 1, max: directory.MaxExpression}, "As in claims['sub'] matches 'repo:acme/shop:ref:refs/heads/*'.").must(),
+		choice("languageVersion", &e.LanguageVersion, []int{directory.ExpressionLanguageVersion}, false, "Version of the language; 1 unless said otherwise."),
+	}
+}
+
+// expression is that of the directory; nil for none.
+func (c *Credential) expression() *directory.ClaimsMatchingExpression {
+	if c.Expression == nil {
+		return nil
+	}
+	e := &directory.ClaimsMatchingExpression{Value: c.Expression.Value, LanguageVersion: directory.ExpressionLanguageVersion}
+	if v := c.Expression.LanguageVersion; v != nil {
+		e.LanguageVersion = *v
+	}
+	return e
 }
 
 func (a *Assignment) fields() []field {

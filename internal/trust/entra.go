@@ -98,11 +98,14 @@ type entraCredential struct {
 }
 
 type entraTrust struct {
-	Issuer      string          `json:"issuer"`
-	Subject     string          `json:"subject"`
-	Description string          `json:"description"`
-	Audiences   []string        `json:"audiences"`
-	Expression  *jsontext.Value `json:"claimsMatchingExpression"`
+	Issuer      string   `json:"issuer"`
+	Subject     string   `json:"subject"`
+	Description string   `json:"description"`
+	Audiences   []string `json:"audiences"`
+	Expression  *struct {
+		Value           string `json:"value"`
+		LanguageVersion int    `json:"languageVersion"`
+	} `json:"claimsMatchingExpression"`
 }
 
 type entraIdentity struct {
@@ -297,7 +300,7 @@ func (e *Entra) application(in *entraApplication) Application {
 	}
 	e.uncounted(in)
 	for _, key := range []string{in.AppID, in.ID, in.UniqueName} { // a display name may be anybody's
-		a.Credentials = append(a.Credentials, e.take("application "+in.DisplayName, key)...)
+		a.Credentials = append(a.Credentials, e.take(key)...)
 	}
 	a.NoServicePrincipal = len(e.principals) > 0
 	for _, p := range e.principals {
@@ -322,15 +325,15 @@ func (e *Entra) uncounted(in *entraApplication) {
 }
 
 // take removes the credentials of a parent from what is left over.
-func (e *Entra) take(owner, key string) []Credential {
+func (e *Entra) take(key string) []Credential {
 	key = strings.ToLower(key)
 	var list []Credential
 	for _, c := range e.credentials[key] {
-		if c.Expression != nil && string(*c.Expression) != "null" {
-			e.warn("%s: the federated credential %s has a claimsMatchingExpression, which a document cannot say; it is left out", owner, c.Name)
-			continue
+		d := Credential{Name: c.Name, Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences, Description: c.Description}
+		if x := c.Expression; x != nil {
+			d.Expression = &Expression{x.Value, &x.LanguageVersion}
 		}
-		list = append(list, Credential{Name: c.Name, Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences, Description: c.Description})
+		list = append(list, d)
 	}
 	delete(e.credentials, key)
 	slices.SortFunc(list, func(a, b Credential) int { return cmp.Compare(a.Name, b.Name) })
@@ -356,7 +359,7 @@ func (e *Entra) identityDocuments(d *Document) {
 			d.ResourceGroups = append(d.ResourceGroups, ResourceGroup{Name: group, Location: &in.Location})
 		}
 		m := ManagedIdentity{ResourceGroup: group, Name: in.Name, ClientID: strings.ToLower(in.ClientID), PrincipalID: strings.ToLower(in.PrincipalID),
-			Location: &in.Location, Tags: in.Tags, Credentials: e.take("managed identity "+in.Name, group+"/"+in.Name)}
+			Location: &in.Location, Tags: in.Tags, Credentials: e.take(group + "/" + in.Name)}
 		if in.IsolationScope != "" {
 			m.IsolationScope = &in.IsolationScope
 		}

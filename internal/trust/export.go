@@ -103,7 +103,11 @@ func servicePrincipalDocument(p *directory.ServicePrincipal) *ServicePrincipal {
 }
 
 func credentialDocument(c *directory.FederatedIdentityCredential) Credential {
-	return Credential{Name: c.Name, Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences, Description: c.Description}
+	d := Credential{Name: c.Name, Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences, Description: c.Description}
+	if c.Expression != nil {
+		d.Expression = &Expression{c.Expression.Value, &c.Expression.LanguageVersion}
+	}
+	return d
 }
 
 func credentialDocuments(c *client) []Credential {

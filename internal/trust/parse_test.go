@@ -45,6 +45,7 @@ applications:
   servicePrincipal: {id: 0b1c2d3e-0000-4000-8000-000000000006}
   federatedIdentityCredentials:
   - {name: main, issuer: "https://i.example", subject: "*", audiences: ["a"], description: d}
+  - {name: flexible, issuer: "https://i.example", claimsMatchingExpression: {value: "claims['sub'] matches 'a:*'", languageVersion: 1}, audiences: ["a"]}
   appRoleAssignments: [{resource: "api://orders", role: Orders.Read}]
 - appId: 0b1c2d3e-0000-4000-8000-000000000007
   servicePrincipal: null

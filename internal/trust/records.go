@@ -22,11 +22,15 @@ func (d *Document) Clients(level directory.Compat) ([]Client, error) {
 		r := &directory.ClientRecord{ClientID: names[0], DisplayName: names[0], Kind: kind, Disabled: disabled, ServicePrincipal: sp}
 		for i := range credentials {
 			c := &credentials[i]
-			full := directory.FederatedIdentityCredential{Name: c.Name, Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences, Description: c.Description}
+			full := directory.FederatedIdentityCredential{Name: c.Name, Issuer: c.Issuer, Subject: c.Subject, Expression: c.expression(), Audiences: c.Audiences, Description: c.Description}
 			if err := directory.ValidateCredential(&full, level, func(string) error { return nil }); err != nil {
 				problems.add(c.at, c.path, "%s", err.Error())
 			}
-			r.Credentials = append(r.Credentials, directory.Credential{ID: c.Name, Name: c.Name, Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences})
+			compiled := directory.Credential{ID: c.Name, Name: c.Name, Issuer: c.Issuer, Subject: c.Subject, Audiences: c.Audiences}
+			if c.Expression != nil {
+				compiled.Expression, _ = directory.ParseExpression(c.Expression.Value) // refused above if it cannot be read
+			}
+			r.Credentials = append(r.Credentials, compiled)
 		}
 		list = append(list, Client{names, r.Compile()})
 	}

@@ -43,6 +43,7 @@ applications:
   federatedIdentityCredentials:
   - {name: main, issuer: "https://token.actions.githubusercontent.com", subject: "repo:acme/shop:ref:refs/heads/main", audiences: ["api://AzureADTokenExchange"]}
   - {name: dev, issuer: "https://token.actions.githubusercontent.com", subject: "repo:acme/shop:ref:refs/heads/dev", audiences: ["api://AzureADTokenExchange"]}
+  - {name: any, issuer: "https://token.actions.githubusercontent.com", claimsMatchingExpression: {value: "claims['sub'] matches 'repo:acme/shop:*'"}, audiences: ["api://AzureADTokenExchange"]}
   appRoleAssignments:
   - {resource: orders, role: Orders.Read}
   - {resource: orders}
@@ -53,7 +54,7 @@ func TestApplyMakesAllOfIt(t *testing.T) {
 	f := newFixture(t)
 	made := []string{"create resourceGroup rg1", "create managedIdentity RG1/id1", "update servicePrincipal RG1/id1",
 		"create application orders", "create servicePrincipal orders", "create application shop", "create servicePrincipal shop",
-		"create federatedIdentityCredential RG1/id1/cluster", "create federatedIdentityCredential shop/main", "create federatedIdentityCredential shop/dev",
+		"create federatedIdentityCredential RG1/id1/cluster", "create federatedIdentityCredential shop/main", "create federatedIdentityCredential shop/dev", "create federatedIdentityCredential shop/any",
 		"create appRoleAssignment RG1/id1", "create appRoleAssignment shop", "create appRoleAssignment shop", "create appRoleAssignment shop"}
 	planned := f.plan(sample).want(made...)
 	before := f.position()
@@ -143,7 +144,7 @@ func TestListsAreAuthoritativeAndAbsenceIsNot(t *testing.T) {
 	f.apply(sample)
 	f.apply("version: 1\napplications: [{uniqueName: shop, description: The shop}]").want("update application shop")
 	f.apply("version: 1\napplications: [{uniqueName: shop, federatedIdentityCredentials: []}]").want(
-		"delete federatedIdentityCredential shop/dev", "delete federatedIdentityCredential shop/main")
+		"delete federatedIdentityCredential shop/any", "delete federatedIdentityCredential shop/dev", "delete federatedIdentityCredential shop/main")
 	f.apply("version: 1\napplications: [{uniqueName: shop, servicePrincipal: null}]").want(
 		"delete appRoleAssignment shop", "delete appRoleAssignment shop", "delete appRoleAssignment shop", "delete servicePrincipal shop")
 	f.apply("version: 1\napplications: [{uniqueName: shop, displayName: Store, servicePrincipal: {}}]").want("update application shop", "create servicePrincipal shop")
@@ -324,6 +325,9 @@ func TestRefusals(t *testing.T) {
 		app("federatedIdentityCredentials: [{name: one, issuer: 'http://i', subject: s, audiences: [a]}]"): "https://",
 		app("federatedIdentityCredentials: [{name: one, issuer: 'https://i', subject: s, audiences: []}]"): "audiences is required",
 		app("federatedIdentityCredentials: [{name: one, issuer: 'https://i', subject: s, audiences: [a]}, {name: two, issuer: 'https://i', subject: s, audiences: [b]}]"): "are those of 'one' already",
+		app("federatedIdentityCredentials: [{name: one, issuer: 'https://i', audiences: [a]}]"):                                                                           "subject",
+		app("federatedIdentityCredentials: [{name: one, issuer: 'https://i', subject: s, claimsMatchingExpression: {value: 'x'}, audiences: [a]}]"):                       "claimsMatchingExpression",
+		app("federatedIdentityCredentials: [{name: one, issuer: 'https://i', claimsMatchingExpression: {value: 'x'}, audiences: [a]}]"):                                   "claimsMatchingExpression",
 		"version: 1\nmanagedIdentities: [{resourceGroup: nowhere, name: id1, location: local}]":                                                                           "does not exist",
 		"version: 1\nmanagedIdentities: [{resourceGroup: rg1, name: id1, location: elsewhere}]":                                                                           "cannot be moved",
 		"version: 1\nmanagedIdentities: [{resourceGroup: rg1, name: id2}]":                                                                                                "location is required",
