@@ -8,4 +8,9 @@ type Contents struct {
 	ResourceGroups    []ResourceGroup // in order of name
 	Credentials       []FederatedIdentityCredential
 	Assignments       []AppRoleAssignment
+	Owners            []Ownership
 }
+
+// Ownership says that a service principal owns an application or another
+// service principal. Both are object ids.
+type Ownership struct{ TenantID, ObjectID, OwnerID string }

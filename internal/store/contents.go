@@ -11,23 +11,25 @@ import (
 // Mark identifies a state of a tenant: what is written to the tenant after it
 // was taken gives another one.
 type Mark struct {
-	seq    int64  // of the newest change-feed row of the tenant
-	groups string // resource groups are in no compiled record, and so not in the feed
+	seq   int64  // of the newest change-feed row of the tenant
+	other string // resource groups and owners are in no compiled record, and so not in the feed
 }
 
 // String is different for marks of different states.
-func (m Mark) String() string { return strconv.FormatInt(m.seq, 10) + " " + m.groups }
+func (m Mark) String() string { return strconv.FormatInt(m.seq, 10) + " " + m.other }
 
 // Mark takes the tenant's mark.
 func (r reads) Mark(ctx context.Context, tenantID string) (Mark, error) {
 	var m Mark
 	// The keys of a tenant lie together: kind/tenant/…, and '0' follows '/'.
 	const query = "SELECT coalesce(max(seq), 0), (SELECT coalesce(group_concat(name || char(0) || location || char(0) || tags, char(1)), '')" +
-		" FROM (SELECT name, location, tags FROM resource_groups WHERE tenant_id = ?1 ORDER BY name_key)) FROM change_feed WHERE" +
+		" FROM (SELECT name, location, tags FROM resource_groups WHERE tenant_id = ?1 ORDER BY name_key)) || char(2) ||" +
+		" (SELECT coalesce(group_concat(object_id || owner_id), '') FROM (SELECT object_id, owner_id FROM owners WHERE tenant_id = ?1 ORDER BY object_id, owner_id))" +
+		" FROM change_feed WHERE" +
 		" key >= 'client/' || ?1 || '/' AND key < 'client/' || ?1 || '0' OR" +
 		" key >= 'resource/' || ?1 || '/' AND key < 'resource/' || ?1 || '0' OR" +
 		" key >= 'tenant/' || ?1 || '/' AND key < 'tenant/' || ?1 || '0'"
-	err := r.q.QueryRowContext(ctx, query, tenantID).Scan(&m.seq, &m.groups)
+	err := r.q.QueryRowContext(ctx, query, tenantID).Scan(&m.seq, &m.other)
 	return m, err
 }
 
@@ -50,7 +52,13 @@ func (r reads) contents(ctx context.Context, tenantID string) (*directory.Conten
 	if c.Credentials, err = everything(ctx, r, credentialColumns, "credentials", tenantID, scanCredential); err != nil {
 		return nil, err
 	}
-	c.Assignments, err = everything(ctx, r, assignmentColumns, "assignments", tenantID, scanAssignment)
+	if c.Assignments, err = everything(ctx, r, assignmentColumns, "assignments", tenantID, scanAssignment); err != nil {
+		return nil, err
+	}
+	rows, err := r.q.QueryContext(ctx, "SELECT tenant_id, object_id, owner_id FROM owners WHERE tenant_id = ? ORDER BY object_id, owner_id", tenantID)
+	c.Owners, err = all(rows, err, func(s scanner) (o directory.Ownership, err error) {
+		return o, s.Scan(&o.TenantID, &o.ObjectID, &o.OwnerID)
+	})
 	return c, err
 }
 

@@ -22,6 +22,9 @@ const (
 	KindServicePrincipal = "servicePrincipal"
 	KindCredential       = "federatedIdentityCredential"
 	KindAssignment       = "appRoleAssignment"
+
+	KindApplicationOwner      = "application.owner"
+	KindServicePrincipalOwner = "servicePrincipal.owner"
 )
 
 // Change is one object that is created, updated or deleted. What belongs to a
@@ -143,6 +146,9 @@ func (c *changes) takeAway(e *entry, names resourceNames) {
 			c.put(KindAssignment, e.before.name(), d.fields(), nil, a)
 		}
 	}
+	if e.after != nil { // else they go with what they own
+		c.owners(e.before, e.after, names, true)
+	}
 }
 
 func (c *changes) give(e *entry, names resourceNames) {
@@ -154,6 +160,35 @@ func (c *changes) give(e *entry, names resourceNames) {
 			d := names.assignment(a)
 			c.put(KindAssignment, e.after.name(), nil, d.fields(), a)
 		}
+	}
+	before := e.before
+	if before == nil {
+		before = &client{}
+	}
+	c.owners(e.after, before, names, false)
+}
+
+// owners lists those of one state of a client that the other state has not.
+func (c *changes) owners(of, other *client, names resourceNames, deleted bool) {
+	list := func(kind, object string, owners, others []string) {
+		for _, owner := range owners {
+			if slices.Contains(others, owner) {
+				continue
+			}
+			o, name := of.ownership(object, owner), names.client(owner)
+			fields := []field{plain("owner", &name, rule{}, "")}
+			if deleted {
+				c.put(kind, of.name(), fields, nil, &o)
+			} else {
+				c.put(kind, of.name(), nil, fields, &o)
+			}
+		}
+	}
+	if of.app != nil {
+		list(KindApplicationOwner, of.app.ID, of.appOwners, other.appOwners)
+	}
+	if of.sp != nil {
+		list(KindServicePrincipalOwner, of.sp.ID, of.spOwners, other.spOwners)
 	}
 }
 

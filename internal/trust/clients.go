@@ -16,6 +16,8 @@ type client struct {
 	sp          *directory.ServicePrincipal
 	credentials []directory.FederatedIdentityCredential // in order of name
 	assignments []directory.AppRoleAssignment           // that it holds
+	appOwners   []string                                // service principals that own the application
+	spOwners    []string                                // those that own its service principal
 }
 
 // name is how messages and plans call a client.
@@ -37,6 +39,16 @@ func (c *client) id() string {
 	return c.app.ID
 }
 
+func (c *client) ownership(object, owner string) directory.Ownership {
+	o := directory.Ownership{ObjectID: object, OwnerID: owner}
+	if c.app != nil {
+		o.TenantID = c.app.TenantID
+		return o
+	}
+	o.TenantID = c.identity.TenantID
+	return o
+}
+
 func (c *client) appID() string {
 	if c.identity != nil {
 		return c.identity.ClientID
@@ -54,8 +66,9 @@ type entry struct {
 
 // wanted is what a document says of both kinds of client.
 type wanted struct {
-	credentials []Credential
-	assignments []Assignment
+	credentials         []Credential
+	assignments         []Assignment
+	appOwners, spOwners []string
 }
 
 // group is a resource group before and after.
@@ -111,6 +124,13 @@ func arrange(c *directory.Contents) *world {
 	for _, x := range c.Assignments {
 		if e := bySP[x.PrincipalID]; e != nil {
 			e.before.assignments = append(e.before.assignments, x)
+		}
+	}
+	for _, o := range c.Owners {
+		if e := w.byParent[o.ObjectID]; e != nil && e.before.app != nil {
+			e.before.appOwners = append(e.before.appOwners, o.OwnerID)
+		} else if e := bySP[o.ObjectID]; e != nil {
+			e.before.spOwners = append(e.before.spOwners, o.OwnerID)
 		}
 	}
 	for _, e := range w.entries {
@@ -169,6 +189,12 @@ func (w *world) contents() *directory.Contents {
 		}
 		c.Credentials = append(c.Credentials, e.after.credentials...)
 		c.Assignments = append(c.Assignments, e.after.assignments...)
+		for _, owner := range e.after.appOwners {
+			c.Owners = append(c.Owners, e.after.ownership(e.after.app.ID, owner))
+		}
+		for _, owner := range e.after.spOwners {
+			c.Owners = append(c.Owners, e.after.ownership(e.after.sp.ID, owner))
+		}
 	}
 	return c
 }

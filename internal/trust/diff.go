@@ -168,7 +168,7 @@ func (p *planner) wantIdentity(d *ManagedIdentity) {
 	if !p.name(&e.named, &e.place, d.place, "the managed identity") {
 		return
 	}
-	e.wanted = &wanted{d.Credentials, d.Assignments}
+	e.wanted = &wanted{credentials: d.Credentials, assignments: d.Assignments}
 	m := *e.after.identity
 	p.agree(d.place, "clientId", m.ClientID, d.ClientID)
 	p.agree(d.place, "principalId", m.PrincipalID, d.PrincipalID)
@@ -188,6 +188,7 @@ func (p *planner) wantIdentity(d *ManagedIdentity) {
 	e.after.identity = &m
 	if e.after.sp != nil && d.ServicePrincipal != nil {
 		e.after.sp = d.ServicePrincipal.over(e.after.sp)
+		e.wanted.spOwners = d.ServicePrincipal.Owners
 	}
 	p.wantCredentials(e, d.Credentials)
 }
@@ -252,7 +253,10 @@ func (p *planner) wantApplication(d *Application) {
 	if e == nil || !p.name(&e.named, &e.place, d.place, "the application") {
 		return
 	}
-	e.wanted = &wanted{d.Credentials, d.Assignments}
+	e.wanted = &wanted{credentials: d.Credentials, assignments: d.Assignments, appOwners: d.Owners}
+	if d.ServicePrincipal != nil {
+		e.wanted.spOwners = d.ServicePrincipal.Owners
+	}
 	app := *e.after.app
 	p.agree(d.place, "appId", app.AppID, d.AppID)
 	p.agree(d.place, "id", app.ID, d.ID)

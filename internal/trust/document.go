@@ -9,6 +9,9 @@ import (
 // Version is the version of the document's format.
 const Version = 1
 
+// MaxOwners is how many owners one object may have.
+const MaxOwners = 100
+
 // ManagementResource is how a document names the resource of the management
 // APIs, whose own appId differs between tenants: by the appId of Microsoft
 // Graph, of which it has the app roles.
@@ -38,6 +41,7 @@ type Application struct {
 	AppRoles                                 []AppRole
 	ServicePrincipal                         *ServicePrincipal
 	NoServicePrincipal                       bool // servicePrincipal: null
+	Owners                                   []string
 	Credentials                              []Credential
 	Assignments                              []Assignment
 }
@@ -71,7 +75,7 @@ type AppRole struct {
 type ServicePrincipal struct {
 	ID                      string
 	Enabled, AssignmentOnly *bool
-	Tags                    []string
+	Tags, Owners            []string
 }
 
 // ManagedIdentity is a user-assigned managed identity; its key is the resource
@@ -219,7 +223,7 @@ func (d *Document) fields() []field {
 }
 
 func (a *Application) fields() []field {
-	return append(a.own(), a.servicePrincipal(),
+	return append(a.own(), owners(&a.Owners), a.servicePrincipal(),
 		many("federatedIdentityCredentials", &a.Credentials, 0, (*Credential).fields, func(c *Credential) *place { return &c.place }, credentialsDoc),
 		many("appRoleAssignments", &a.Assignments, 0, (*Assignment).fields, func(x *Assignment) *place { return &x.place }, assignmentsDoc))
 }
@@ -285,7 +289,13 @@ func (p *ServicePrincipal) settings() []field {
 		flag("accountEnabled", &p.Enabled, "Whether the client may sign in, and the resource be asked for."),
 		flag("appRoleAssignmentRequired", &p.AssignmentOnly, "Give tokens for this resource only to clients that hold an assignment."),
 		texts("tags", &p.Tags, directory.MaxTags, rule{min: 1, max: directory.MaxTag}, "Tags of the service principal."),
+		owners(&p.Owners),
 	}
+}
+
+func owners(to *[]string) field {
+	return texts("owners", to, MaxOwners, rule{min: 1, max: directory.MaxUniqueName},
+		"Clients that own this object: uniqueName, appId, or resourceGroup/name of a managed identity. A list that is here is complete.")
 }
 
 // servicePrincipal may be null: the application has none.

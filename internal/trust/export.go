@@ -28,15 +28,20 @@ func Export(c *directory.Contents, managementAppID string) *Document {
 		switch {
 		case c.identity != nil:
 			m := identityDocument(c.identity)
-			m.ServicePrincipal = servicePrincipalDocument(c.sp)
+			if m.ServicePrincipal = servicePrincipalDocument(c.sp); c.sp != nil {
+				m.ServicePrincipal.Owners = names.clients(c.spOwners)
+			}
 			m.Credentials, m.Assignments = credentialDocuments(c), names.assignments(c)
 			d.ManagedIdentities = append(d.ManagedIdentities, m)
 		case c.app.AppID != managementAppID:
 			a := applicationDocument(c.app)
 			a.ServicePrincipal, a.NoServicePrincipal = servicePrincipalDocument(c.sp), c.sp == nil
 			a.Credentials, a.Assignments = credentialDocuments(c), names.assignments(c)
+			a.Owners = names.clients(c.appOwners)
 			if a.NoServicePrincipal {
 				a.Assignments = nil // there is nobody to hold one
+			} else {
+				a.ServicePrincipal.Owners = names.clients(c.spOwners)
 			}
 			d.Applications = append(d.Applications, a)
 		}
@@ -123,7 +128,8 @@ func credentialDocuments(c *client) []Credential {
 type resourceNames map[string]*resourceName
 
 type resourceName struct {
-	name  string
+	name  string            // as the resource of an assignment
+	owner string            // as an owner
 	roles map[string]string // id → value
 }
 
@@ -135,7 +141,10 @@ func (w *world) resourceNames(managementAppID string) resourceNames {
 			if c == nil || c.sp == nil || names[c.sp.ID] != nil {
 				continue
 			}
-			r := &resourceName{name: c.appID()}
+			r := &resourceName{name: c.appID(), owner: c.appID()}
+			if c.identity != nil {
+				r.owner = c.name()
+			}
 			if c.app != nil {
 				r.roles = make(map[string]string, len(c.app.AppRoles))
 				for _, role := range c.app.AppRoles {
@@ -143,6 +152,9 @@ func (w *world) resourceNames(managementAppID string) resourceNames {
 				}
 				if c.app.UniqueName != "" && !ambiguous(c.app.UniqueName) {
 					r.name = c.app.UniqueName
+					if !strings.Contains(r.name, "/") { // it could be taken for an identity
+						r.owner = r.name
+					}
 				}
 			}
 			if c.appID() == managementAppID {
@@ -158,6 +170,23 @@ func (w *world) resourceNames(managementAppID string) resourceNames {
 // or an appId.
 func ambiguous(name string) bool {
 	return strings.HasPrefix(name, "api://") || strings.HasPrefix(name, "https://") || directory.IsGUID(name)
+}
+
+// client is how a document calls the owner with a service principal.
+func (n resourceNames) client(id string) string {
+	if r := n[id]; r != nil {
+		return r.owner
+	}
+	return id
+}
+
+func (n resourceNames) clients(ids []string) []string {
+	list := make([]string, 0, len(ids))
+	for _, id := range ids {
+		list = append(list, n.client(id))
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (n resourceNames) assignment(a *directory.AppRoleAssignment) Assignment {

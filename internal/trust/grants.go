@@ -75,6 +75,8 @@ func (p *planner) grant() {
 		if e.wanted == nil || e.after == nil {
 			continue
 		}
+		e.after.appOwners = p.owners(e, e.wanted.appOwners, e.after.appOwners)
+		e.after.spOwners = p.owners(e, e.wanted.spOwners, e.after.spOwners)
 		if e.after.sp == nil {
 			if len(e.wanted.assignments) > 0 {
 				p.fail(e.place, "appRoleAssignments", "only a service principal can hold app roles, and this application has none; say servicePrincipal: {}")
@@ -86,6 +88,34 @@ func (p *planner) grant() {
 			p.setGrants(e, uris)
 		}
 	}
+}
+
+// owners are the service principals that a list names; those that there are
+// when there is no list.
+func (p *planner) owners(e *entry, list, before []string) []string {
+	if list == nil {
+		return before
+	}
+	after := make([]string, 0, len(list))
+	for _, name := range list {
+		var found []*entry
+		for _, o := range []*entry{p.byUnique[name], p.byAppID[strings.ToLower(name)], p.byIdentity[strings.ToLower(name)]} {
+			if o != nil && !slices.Contains(found, o) {
+				found = append(found, o)
+			}
+		}
+		switch {
+		case len(found) > 1:
+			p.fail(e.place, "owners", "'%s' names two clients; write the appId", shorten(name))
+		case len(found) == 0 || found[0].after == nil || found[0].after.sp == nil:
+			p.fail(e.place, "owners", "no client with a service principal is called '%s'", shorten(name))
+		case slices.Contains(after, found[0].after.sp.ID):
+			p.fail(e.place, "owners", "'%s' is listed twice", shorten(name))
+		default:
+			after = append(after, found[0].after.sp.ID)
+		}
+	}
+	return after
 }
 
 type grantKey struct{ resource, role string }
@@ -185,7 +215,8 @@ func (p *planner) role(d *Assignment, resource *entry) *directory.AppRole {
 	return nil
 }
 
-// dropGrants takes away assignments of roles and resources that will be gone.
+// dropGrants takes away assignments of roles and resources that will be gone,
+// and owners that will.
 func (p *planner) dropGrants() {
 	there := map[string]bool{}     // service principals that stay
 	removed := map[grantKey]bool{} // roles that go
@@ -204,9 +235,16 @@ func (p *planner) dropGrants() {
 		}
 	}
 	for _, e := range p.entries {
-		if e.after == nil || e.after.sp == nil {
+		if e.after == nil {
 			continue
 		}
+		gone := func(id string) bool { return !there[id] }
+		e.after.appOwners = slices.DeleteFunc(slices.Clone(e.after.appOwners), gone)
+		if e.after.sp == nil {
+			e.after.spOwners = nil
+			continue
+		}
+		e.after.spOwners = slices.DeleteFunc(slices.Clone(e.after.spOwners), gone)
 		after := make([]directory.AppRoleAssignment, 0, len(e.after.assignments))
 		for _, a := range e.after.assignments {
 			if there[a.ResourceID] && !removed[grantKey{a.ResourceID, strings.ToLower(a.AppRoleID)}] {

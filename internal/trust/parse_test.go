@@ -42,7 +42,8 @@ applications:
   optionalClaims: {accessToken: [{name: idtyp}]}
   appRoles:
   - {id: 0b1c2d3e-0000-4000-8000-000000000005, value: Orders.Read, displayName: Read, description: Reads, allowedMemberTypes: [Application, User], isEnabled: true}
-  servicePrincipal: {id: 0b1c2d3e-0000-4000-8000-000000000006}
+  owners: [rg1/id1]
+  servicePrincipal: {id: 0b1c2d3e-0000-4000-8000-000000000006, owners: []}
   federatedIdentityCredentials:
   - {name: main, issuer: "https://i.example", subject: "*", audiences: ["a"], description: d}
   - {name: flexible, issuer: "https://i.example", claimsMatchingExpression: {value: "claims['sub'] matches 'a:*'", languageVersion: 1}, audiences: ["a"]}
@@ -58,7 +59,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.ManagedIdentities[0].ClientID != "0b1c2d3e-0000-4000-8000-000000000001" || *d.Applications[0].Description != "" || d.Applications[1].Tags != nil ||
-		!d.Applications[1].NoServicePrincipal || d.Applications[0].Credentials[0].at.Line != 32 {
+		!d.Applications[1].NoServicePrincipal || d.Applications[0].Credentials[0].at.Line != 33 {
 		t.Errorf("read %+v", d)
 	}
 	asYAML, err := d.YAML("trust.schema.json")

@@ -92,6 +92,11 @@ func executeOne(tx *store.Tx, c *trust.Change) (err error) {
 			return tx.DeleteAssignment(o.TenantID, o.ID)
 		}
 		return tx.CreateAssignment(o) // its id is for the audit row
+	case *directory.Ownership:
+		if c.Action == trust.Delete {
+			return tx.RemoveOwner(o.TenantID, o.ObjectID, o.OwnerID)
+		}
+		return tx.AddOwner(o.TenantID, o.ObjectID, o.OwnerID)
 	default:
 		err = fmt.Errorf("trustapi: a plan holds a change of %T", c.Object)
 	}
@@ -136,6 +141,11 @@ func target(object any, parents map[string]string) string {
 		return "servicePrincipals/" + o.ID
 	case *directory.AppRoleAssignment:
 		return "appRoleAssignments/" + o.ID
+	case *directory.Ownership:
+		if parent := parents[o.ObjectID]; parent != "" && parent[0] != '/' {
+			return parent + "/owners/" + o.OwnerID
+		}
+		return "servicePrincipals/" + o.ObjectID + "/owners/" + o.OwnerID
 	case *directory.FederatedIdentityCredential:
 		id := o.ID
 		if parent := parents[o.ParentID]; parent != "" && parent[0] == '/' {

@@ -40,6 +40,8 @@ applications:
   servicePrincipal: {appRoleAssignmentRequired: true}
 - uniqueName: shop
   displayName: Shop
+  owners: [orders]
+  servicePrincipal: {owners: [rg1/id1, orders]}
   federatedIdentityCredentials:
   - {name: main, issuer: "https://token.actions.githubusercontent.com", subject: "repo:acme/shop:ref:refs/heads/main", audiences: ["api://AzureADTokenExchange"]}
   - {name: dev, issuer: "https://token.actions.githubusercontent.com", subject: "repo:acme/shop:ref:refs/heads/dev", audiences: ["api://AzureADTokenExchange"]}
@@ -55,7 +57,8 @@ func TestApplyMakesAllOfIt(t *testing.T) {
 	made := []string{"create resourceGroup rg1", "create managedIdentity RG1/id1", "update servicePrincipal RG1/id1",
 		"create application orders", "create servicePrincipal orders", "create application shop", "create servicePrincipal shop",
 		"create federatedIdentityCredential RG1/id1/cluster", "create federatedIdentityCredential shop/main", "create federatedIdentityCredential shop/dev", "create federatedIdentityCredential shop/any",
-		"create appRoleAssignment RG1/id1", "create appRoleAssignment shop", "create appRoleAssignment shop", "create appRoleAssignment shop"}
+		"create appRoleAssignment RG1/id1", "create appRoleAssignment shop", "create appRoleAssignment shop", "create appRoleAssignment shop",
+		"create application.owner shop", "create servicePrincipal.owner shop", "create servicePrincipal.owner shop"}
 	planned := f.plan(sample).want(made...)
 	before := f.position()
 	applied := f.apply(sample, "If-Match", planned.ETag).want(made...)
@@ -146,7 +149,8 @@ func TestListsAreAuthoritativeAndAbsenceIsNot(t *testing.T) {
 	f.apply("version: 1\napplications: [{uniqueName: shop, federatedIdentityCredentials: []}]").want(
 		"delete federatedIdentityCredential shop/any", "delete federatedIdentityCredential shop/dev", "delete federatedIdentityCredential shop/main")
 	f.apply("version: 1\napplications: [{uniqueName: shop, servicePrincipal: null}]").want(
-		"delete appRoleAssignment shop", "delete appRoleAssignment shop", "delete appRoleAssignment shop", "delete servicePrincipal shop")
+		"delete appRoleAssignment shop", "delete appRoleAssignment shop", "delete appRoleAssignment shop",
+		"delete servicePrincipal.owner shop", "delete servicePrincipal.owner shop", "delete servicePrincipal shop")
 	f.apply("version: 1\napplications: [{uniqueName: shop, displayName: Store, servicePrincipal: {}}]").want("update application shop", "create servicePrincipal shop")
 	f.apply("version: 1\napplications: [{uniqueName: shop, displayName: Shop}]").want("update application shop", "update servicePrincipal shop")
 }
@@ -232,7 +236,10 @@ func TestPrune(t *testing.T) {
   - {resource: orders}
   - {resource: 00000003`, `  - {resource: 00000003`, 1)).want("delete appRoleAssignment shop", "delete appRoleAssignment shop")
 	a := f.prune("version: 1\nmanagedIdentities: [{resourceGroup: rg1, name: id1}]").want(
-		"delete appRoleAssignment RG1/id1", "delete application orders")
+		"delete appRoleAssignment RG1/id1", "delete application.owner shop", "delete servicePrincipal.owner shop", "delete application orders")
+	if list, _, err := f.db.Owners(t.Context(), f.made.TenantID, shopID(t, f), everything); err != nil || len(list) != 0 {
+		t.Errorf("the application has the owners %v, %v", list, err)
+	}
 	if got := strings.Join(a.Kept, ", "); got != "application "+f.made.AdminClientID+", application shop" && got != "application shop, application "+f.made.AdminClientID {
 		t.Errorf("kept: %s", got)
 	}
@@ -242,6 +249,15 @@ func TestPrune(t *testing.T) {
 	}
 	f.prune("version: 1\napplications: [{uniqueName: x, displayName: x, appRoleAssignments: [{resource: shop}]}]").want(
 		"create application x", "create servicePrincipal x", "create appRoleAssignment x")
+}
+
+func shopID(t *testing.T, f *fixture) string {
+	t.Helper()
+	app, err := f.db.Application(t.Context(), f.made.TenantID, store.Ref{UniqueName: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app.ID
 }
 
 func TestNobodyLocksHimselfOut(t *testing.T) {
@@ -321,6 +337,8 @@ func TestRefusals(t *testing.T) {
 		app("appRoleAssignments: [{resource: orders, role: Orders.Write}]"):                                "disabled",
 		app("appRoleAssignments: [{resource: orders, role: X}]"):                                           "no app role",
 		app("appRoleAssignments: [{resource: orders}, {resource: 'api://orders'}]"):                        "listed twice",
+		app("owners: [nobody]"):                                                                            "no client with a service principal",
+		app("owners: [shop, shop]"):                                                                        "listed twice",
 		app("servicePrincipal: null, appRoleAssignments: [{resource: orders}]"):                            "has none",
 		app("federatedIdentityCredentials: [{name: one, issuer: 'http://i', subject: s, audiences: [a]}]"): "https://",
 		app("federatedIdentityCredentials: [{name: one, issuer: 'https://i', subject: s, audiences: []}]"): "audiences is required",
