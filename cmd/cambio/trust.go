@@ -272,7 +272,7 @@ func trustExportCommand() *cobra.Command {
 		Use: "export", Short: "Print the tenant's trust configuration", Args: noArguments,
 		Long: "Prints the trust configuration of what the tenant has, identifiers included: the same state gives the same bytes. Applying it to the tenant changes nothing; applying it to an empty tenant of another installation makes the same clients.\n\n" +
 			"The management resource is not in it: the server keeps that itself.",
-		Example: "  cambio export >trust.yaml\n  cambio export -o json",
+		Example: "  cambio export\n  cambio export -o json",
 	}
 	formFlag(cmd, &form, formYAML, formYAML, formJSON)
 	c := connectionFlags(cmd)
@@ -313,9 +313,7 @@ func trustImportCommand() *cobra.Command {
 		Use: "import", Short: "Make a trust configuration of what az or Graph say of an existing tenant", Args: noArguments,
 		Long: "Reads the JSON that `az ad app list`, `az ad sp list`, `az ad app federated-credential list`, `az identity list` and `az identity federated-credential list` print, pages of Microsoft Graph (applications, service principals, their appRoleAssignments) and of Azure Resource Manager, and prints a trust configuration with the same client ids. Nothing is sent anywhere. What has no counterpart is named on standard error.\n\n" +
 			"az does not say whose the federated credentials of an application are: name it before the file.",
-		Example: "  az ad app list --all >apps.json; az ad sp list --all >sps.json\n" +
-			"  az ad app federated-credential list --id APPID >shop.json\n" +
-			"  cambio import --graph apps.json --graph sps.json --graph APPID=shop.json --arm identities.json >trust.yaml",
+		Example: "  cambio import --graph apps.json --graph sps.json --graph APPID=shop.json --arm identities.json",
 	}
 	cmd.Flags().StringArrayVar(&graphFiles, "graph", nil, "`[APPLICATION=]FILE` with what az ad or Microsoft Graph answered; repeatable")
 	cmd.Flags().StringArrayVar(&armFiles, "arm", nil, "`FILE` with what az identity, az group or Azure Resource Manager answered; repeatable")

@@ -33,7 +33,7 @@ func trustTestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "test -f FILE -t TESTS", Short: "Try claim sets against a trust configuration, without a server", Args: noArguments,
 		Long:    "Presents the claims of each test case to its client and compares what the token endpoint's own matching decides with what the case expects: the name of a credential, or the number of a refusal. Signatures and times are not looked at. Ends with code 1 when a case fails.",
-		Example: "  cambio test -f trust.yaml -t trust-tests.yaml\n  cambio test -f trust.yaml -t trust-tests.yaml -o junit >report.xml",
+		Example: "  cambio test -f trust.yaml -t trust-tests.yaml\n  cambio test -f trust.yaml -t trust-tests.yaml -o junit",
 	}
 	filesFlag(cmd, &files)
 	cmd.Flags().StringArrayVarP(&tests, "tests", "t", nil, "test cases (`FILE`) in YAML or JSON; repeatable")

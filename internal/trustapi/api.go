@@ -31,9 +31,12 @@ type Config struct {
 	Logger *slog.Logger // gets internal failures; nil: slog.Default()
 }
 
-// API is the management API of trust configurations. It holds no state but its
-// configuration and may be used by any number of goroutines.
-type API struct{ cfg Config }
+// API is the management API of trust configurations. It may be used by any
+// number of goroutines.
+type API struct {
+	cfg       Config
+	documents chan struct{} // holds one for each document that is worked on
+}
 
 // New makes the API.
 func New(cfg Config) *API {
@@ -43,7 +46,7 @@ func New(cfg Config) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &API{cfg}
+	return &API{cfg, make(chan struct{}, maxDocuments)}
 }
 
 // ActionApply is the audit action of a document that was applied. Each object

@@ -16,8 +16,26 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxBody bounds a request in bytes: a document with what stands around it.
-const maxBody = trust.MaxBytes + 1024
+// Bounds of a request: a document with what stands around it. Ten thousand
+// credentials are about 2 MiB with 80,000 values; a value costs about 200 bytes
+// of memory while it is read.
+const (
+	maxBody   = trust.MaxBytes + 1024
+	maxValues = 1 << 18
+)
+
+// maxDocuments is how many documents are worked on at a time; others wait.
+const maxDocuments = 2
+
+// enter waits until a document may be worked on.
+func (q *request) enter() (leave func(), err error) {
+	select {
+	case q.documents <- struct{}{}:
+		return func() { <-q.documents }, nil
+	case <-q.r.Context().Done():
+		return nil, q.r.Context().Err()
+	}
+}
 
 // input is the body of a plan or of an application.
 type input struct {
@@ -32,7 +50,7 @@ func (q *request) readInput() (in input, err error) {
 		return in, err
 	}
 	in.hash = sha256.Sum256(raw)
-	body, err := strictjson.ParseObject(raw, strictjson.Limits{Bytes: maxBody, Depth: trust.MaxDepth + 1, Members: trust.MaxNodes + 8})
+	body, err := strictjson.ParseObject(raw, strictjson.Limits{Bytes: maxBody, Depth: trust.MaxDepth + 1, Members: maxValues})
 	if err != nil {
 		return in, err
 	}
@@ -115,6 +133,11 @@ func identifiers(s state, in input) func() string {
 
 // plan answers with what a document would change.
 func (q *request) plan() error {
+	leave, err := q.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	in, err := q.readInput()
 	if err != nil {
 		return err
@@ -182,6 +205,11 @@ const attempts = 3
 // apply makes the changes, all of them in one transaction. With If-Match it
 // does so only to the contents that had that entity tag.
 func (q *request) apply() error {
+	leave, err := q.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	in, err := q.readInput()
 	if err != nil {
 		return err

@@ -243,7 +243,7 @@ func TestPrune(t *testing.T) {
 	if got := strings.Join(a.Kept, ", "); got != "application "+f.made.AdminClientID+", application shop" && got != "application shop, application "+f.made.AdminClientID {
 		t.Errorf("kept: %s", got)
 	}
-	f.prune("version: 1").want("delete managedIdentity RG1/id1", "delete resourceGroup rg1")
+	f.prune("version: 1").want("delete servicePrincipal.owner shop", "delete managedIdentity RG1/id1", "delete resourceGroup rg1")
 	if _, err := f.db.Application(t.Context(), f.made.TenantID, store.Ref{AppID: f.managementAppID(f.made.TenantID)}); err != nil {
 		t.Errorf("the management resource: %v", err)
 	}
