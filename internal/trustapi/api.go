@@ -76,12 +76,14 @@ type request struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	call *management.Call
+
+	managementAppID string // asked for once: within a write nothing but the write may read
 }
 
 // handle makes a handler that writes what the step returns as an error.
 func (a *API) handle(step func(*request) error) management.Handler {
 	return func(w http.ResponseWriter, r *http.Request, c *management.Call) {
-		q := &request{API: a, w: w, r: r, call: c}
+		q := &request{API: a, w: w, r: r, call: c, managementAppID: a.cfg.ManagementAppID(c.Tenant.ID)}
 		err := step(q)
 		if err == nil {
 			return

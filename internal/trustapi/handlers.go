@@ -86,11 +86,9 @@ func (q *request) state() (s state, err error) {
 	return s, err
 }
 
-func (q *request) managementAppID() string { return q.cfg.ManagementAppID(q.call.Tenant.ID) }
-
 // etag is the entity tag (RFC 9110 §8.8.3) of contents.
 func (q *request) etag(c *directory.Contents) string {
-	return `"` + trust.Fingerprint(trust.Export(c, q.managementAppID())) + `"`
+	return `"` + trust.Fingerprint(trust.Export(c, q.managementAppID)) + `"`
 }
 
 // export answers with the tenant's document.
@@ -99,7 +97,7 @@ func (q *request) export() error {
 	if err != nil {
 		return err
 	}
-	d := trust.Export(s.contents, q.managementAppID())
+	d := trust.Export(s.contents, q.managementAppID)
 	tag := `"` + trust.Fingerprint(d) + `"`
 	q.w.Header().Set("ETag", tag)
 	asked, err := management.ReadPreconditions(q.r.Header)
@@ -116,7 +114,7 @@ func (q *request) export() error {
 
 func (q *request) diff(s state, in input) (*trust.Plan, error) {
 	return trust.Diff(s.contents, in.document, trust.Options{Tenant: s.tenant, Prune: in.prune, CheckIssuer: q.cfg.CheckIssuer,
-		ManagementAppID: q.managementAppID(), CallerID: q.call.Caller.PrincipalID, NewID: identifiers(s, in)})
+		ManagementAppID: q.managementAppID, CallerID: q.call.Caller.PrincipalID, NewID: identifiers(s, in)})
 }
 
 // identifiers chooses those of new objects, so that a plan shows the ones that
