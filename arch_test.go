@@ -42,14 +42,17 @@ var mayImport = map[string][]string{
 	"internal/token":      {"internal/audit", "internal/directory", "internal/federation", "internal/oauth"},
 	"internal/graph":      {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/arm":        {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
+	"internal/trust":      {"internal/directory", "internal/strictjson"},
+	"internal/trustapi":   {"internal/directory", "internal/management", "internal/store", "internal/strictjson", "internal/trust"},
+	"internal/rehearsal":  {"internal/directory", "internal/federation", "internal/oauth", "internal/token", "internal/trust"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
 	"internal/admin":      {"internal/jose", "internal/strictjson"},
 	// What wires, and what starts.
 	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
-		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token"},
+		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
-	"cmd/cambio": {"internal/admin", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/oauth", "internal/oidc",
-		"internal/profile", "internal/server", "internal/store", "internal/strictjson"},
+	"cmd/cambio": {"internal/admin", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/management", "internal/oauth", "internal/oidc",
+		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/trust"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
 	"cambiotest":                         {"internal/development"},
@@ -83,16 +86,17 @@ var mayDial = map[string]string{
 
 // dependencies lists the direct dependencies, each with its reason.
 var dependencies = map[string]string{
-	"github.com/go-json-experiment/json":  "strict JSON: duplicate names, invalid UTF-8 and case folding are refused",
-	"github.com/google/uuid":              "object ids are GUIDs",
-	"github.com/prometheus/client_golang": "metrics in the format that operators scrape",
-	"github.com/spf13/cobra":              "commands, flags, help and completion",
-	"go.yaml.in/yaml/v3":                  "the configuration file, with unknown keys refused",
-	"golang.org/x/net":                    "a bound on open connections (netutil)",
-	"golang.org/x/time":                   "token buckets for look-ups that end in a refusal",
-	"modernc.org/sqlite":                  "the database inside, without cgo",
-	"github.com/go-jose/go-jose/v4":       "test oracle for the verifier; not in the binary",
-	"github.com/rogpeppe/go-internal":     "wire scripts (testscript); not in the binary",
+	"github.com/go-json-experiment/json":       "strict JSON: duplicate names, invalid UTF-8 and case folding are refused",
+	"github.com/google/uuid":                   "object ids are GUIDs",
+	"github.com/prometheus/client_golang":      "metrics in the format that operators scrape",
+	"github.com/spf13/cobra":                   "commands, flags, help and completion",
+	"go.yaml.in/yaml/v3":                       "the configuration file and the trust configuration, with unknown keys refused",
+	"golang.org/x/net":                         "a bound on open connections (netutil)",
+	"golang.org/x/time":                        "token buckets for look-ups that end in a refusal",
+	"modernc.org/sqlite":                       "the database inside, without cgo",
+	"github.com/go-jose/go-jose/v4":            "test oracle for the verifier; not in the binary",
+	"github.com/santhosh-tekuri/jsonschema/v6": "test oracle for the published JSON Schemas; not in the binary",
+	"github.com/rogpeppe/go-internal":          "wire scripts (testscript); not in the binary",
 }
 
 // source is one parsed Go file of this module.

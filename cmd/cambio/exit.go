@@ -16,6 +16,7 @@ const (
 	exitNotFound = 3
 	exitDenied   = 4
 	exitConflict = 5
+	exitPending  = 6
 )
 
 // usageError is a mistake on the command line.
@@ -32,6 +33,9 @@ func exitCode(err error) int {
 	var settings *admin.SettingsError
 	if errors.As(err, &usage) || errors.As(err, &settings) {
 		return exitUsage
+	}
+	if pending := new(pendingError); errors.As(err, pending) {
+		return exitPending
 	}
 	switch admin.KindOf(err) {
 	case admin.NotFound:
@@ -56,6 +60,7 @@ func exitCodesTopic() *cobra.Command {
   3  not found: what was addressed does not exist
   4  denied: signing in was refused, or the caller lacks a role of the management resource
   5  conflict: it exists already and is not the same, or a name fits more than one object
+  6  changes to apply: of cambio plan --detailed-exitcode only
 
 Errors go to standard error, as "cambio: " and one line; results go to standard output.`,
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -26,27 +27,32 @@ func (e *BodyError) Error() string { return e.Message }
 // type application/json, no coding or gzip, 1 to MaxBody bytes. The bytes
 // themselves are not looked at. The error is a *BodyError.
 func ReadJSONBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return ReadJSONBodyUpTo(w, r, MaxBody)
+}
+
+// ReadJSONBodyUpTo is ReadJSONBody with another bound in bytes.
+func ReadJSONBodyUpTo(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) {
 	if err := checkContentType(r.Header.Values("Content-Type")); err != nil {
 		return nil, err
 	}
-	reader := io.Reader(http.MaxBytesReader(w, r.Body, MaxBody))
+	reader := io.Reader(http.MaxBytesReader(w, r.Body, int64(most)))
 	switch coding := strings.ToLower(r.Header.Get("Content-Encoding")); coding {
 	case "", "identity":
 	case "gzip":
 		unzip, err := gzip.NewReader(reader)
 		if err != nil {
-			return nil, unreadable(err)
+			return nil, unreadable(err, most)
 		}
 		reader = unzip
 	default:
 		return nil, &BodyError{http.StatusUnsupportedMediaType, "The Content-Encoding of the request is not supported. Send the body plain or with gzip."}
 	}
-	body, err := io.ReadAll(io.LimitReader(reader, MaxBody+1))
+	body, err := io.ReadAll(io.LimitReader(reader, int64(most)+1))
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, unreadable(err, most)
 	}
-	if len(body) > MaxBody {
-		return nil, tooLarge()
+	if len(body) > most {
+		return nil, tooLarge(most)
 	}
 	if len(body) == 0 {
 		return nil, &BodyError{http.StatusBadRequest, "The request has no body. Send a JSON object."}
@@ -68,14 +74,14 @@ func checkContentType(values []string) error {
 
 // unreadable tells a body over the limit from one that could not be read or
 // unpacked; the reason of the latter is not repeated.
-func unreadable(err error) error {
+func unreadable(err error, most int) error {
 	var limit *http.MaxBytesError
 	if errors.As(err, &limit) {
-		return tooLarge()
+		return tooLarge(most)
 	}
 	return &BodyError{http.StatusBadRequest, "The request body could not be read."}
 }
 
-func tooLarge() error {
-	return &BodyError{http.StatusRequestEntityTooLarge, "The request body is larger than 256 KiB, as sent or after decompression."}
+func tooLarge(most int) error {
+	return &BodyError{http.StatusRequestEntityTooLarge, "The request body is larger than " + strconv.Itoa(most>>10) + " KiB, as sent or after decompression."}
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"cambio/internal/directory"
 )
@@ -33,7 +34,20 @@ const (
 	// every object, Application.ReadWrite.OwnedBy for the caller's own and for
 	// what it owns, which the handler decides.
 	ApplicationReadOwned Permission = "Application.Read.All or Application.ReadWrite.OwnedBy"
+
+	// TrustRead and TrustWrite are no app roles either: a trust configuration
+	// speaks of everything at once, and so takes several roles together.
+	TrustRead  Permission = "Application.Read.All and ManagedIdentity.Read.All"
+	TrustWrite Permission = "Application.ReadWrite.All, ManagedIdentity.ReadWrite.All and AppRoleAssignment.ReadWrite.All"
 )
+
+// together lists the permissions that stand for several ones.
+func together() map[Permission][]Permission {
+	return map[Permission][]Permission{
+		TrustRead:  {ApplicationReadAll, ManagedIdentityReadAll},
+		TrustWrite: {ApplicationReadWriteAll, ManagedIdentityReadWriteAll, AppRoleAssignmentReadWrite},
+	}
+}
 
 // implied lists what else a permission allows.
 func implied(p Permission) []Permission {
@@ -64,6 +78,9 @@ func NewCaller(principalID, appID string, roles []string) Caller {
 		for _, q := range implied(p) {
 			c.held[q] = true
 		}
+	}
+	for p, parts := range together() {
+		c.held[p] = !slices.ContainsFunc(parts, func(part Permission) bool { return !c.held[part] })
 	}
 	return c
 }

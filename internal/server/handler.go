@@ -13,6 +13,7 @@ import (
 	"cambio/internal/oauth"
 	"cambio/internal/store"
 	"cambio/internal/token"
+	"cambio/internal/trustapi"
 )
 
 // Handler answers the public listener.
@@ -104,6 +105,10 @@ func fail(w http.ResponseWriter, a api, status int, code, message string, call *
 		arm.WriteError(w, status, code, message, call)
 		return
 	}
+	if a == trustAPI {
+		trustapi.WriteError(w, status, code, message, call)
+		return
+	}
 	graph.WriteError(w, status, code, message, call)
 }
 
@@ -122,6 +127,8 @@ func apiOf(r *http.Request) api {
 		return graphAPI
 	case "subscriptions", "providers", "tenants", "metadata":
 		return armAPI
+	case "trust":
+		return trustAPI
 	}
 	return login
 }
@@ -130,7 +137,7 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
 	call := &management.Call{RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
 	switch a := apiOf(r); a {
-	case graphAPI:
+	case graphAPI, trustAPI:
 		fail(w, a, http.StatusNotFound, "Request_ResourceNotFound", "There is nothing at this path.", call)
 	case armAPI:
 		fail(w, a, http.StatusNotFound, "InvalidResourceType", "There is nothing at this path.", call)

@@ -7,6 +7,7 @@ import (
 	"cambio/internal/graph"
 	"cambio/internal/management"
 	"cambio/internal/token"
+	"cambio/internal/trustapi"
 )
 
 // api is a family of routes that share an error shape.
@@ -16,6 +17,7 @@ const (
 	login api = iota // OAuth errors; no authentication
 	graphAPI
 	armAPI
+	trustAPI
 )
 
 // route is one row of the route table: everything that the server can be
@@ -58,6 +60,7 @@ func (s *Server) routes() []route {
 		get("/{tenant}/oauth2/authorize", s.serveNoSignIn),
 		get("/error", s.serveErrorPage),
 		get("/", s.serveRoot),
+		get("/trust/v1/schema", trustapi.ServeSchema),
 		get("/metadata/endpoints", wrap(arm.MetadataHandler(s.opt.BaseURL))),
 	}
 	for _, prefix := range s.mounts() {
@@ -68,6 +71,9 @@ func (s *Server) routes() []route {
 	}
 	for _, r := range arm.Routes(s.arm) {
 		table = append(table, managed(armAPI, r))
+	}
+	for _, r := range trustapi.Routes(s.trust) {
+		table = append(table, managed(trustAPI, r))
 	}
 	return table
 }

@@ -20,6 +20,7 @@ import (
 	"cambio/internal/oidc"
 	"cambio/internal/store"
 	"cambio/internal/token"
+	"cambio/internal/trustapi"
 )
 
 // Options is what a Server is made of. Issuers and Records have usable zero
@@ -85,6 +86,7 @@ type Server struct {
 	endpoint       *token.Endpoint
 	graph          *graph.API
 	arm            *arm.API
+	trust          *trustapi.API
 	metrics        *metrics.Metrics
 	router         *router
 	allowances     map[management.RateClass]*limit.Limiters
@@ -125,6 +127,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.graph = graph.New(graph.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer,
 		ManagementAppID: s.directory.managementAppID, PageKey: pageKey, Logger: opt.Log, Clock: opt.Clock})
 	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, PageKey: pageKey, Logger: opt.Log})
+	s.trust = trustapi.New(trustapi.Config{DB: opt.DB, CheckIssuer: s.checkIssuer, ManagementAppID: s.directory.managementAppID, Logger: opt.Log})
 	s.metrics.Counter("cambio_store_commits_total", "Transactions committed by the store's writer.", func() float64 { return float64(opt.DB.Stats().Commits) })
 	s.metrics.Counter("cambio_store_writes_total", "Decisions and management writes in those transactions.", func() float64 { return float64(opt.DB.Stats().Jobs) })
 	s.allowances = opt.Management.allowances(opt.Clock)

@@ -124,7 +124,7 @@ func (r reads) Applications(ctx context.Context, tenantID string, q ListQuery) (
 // CreateApplication adds an application. Its AppID, UniqueName and
 // IdentifierURIs must be free.
 func (tx *Tx) CreateApplication(a *directory.Application) error {
-	if err := tx.newID(&a.ID); err != nil {
+	if err := tx.objectID(&a.ID); err != nil {
 		return err
 	}
 	if err := tx.newID(&a.AppID); err != nil {

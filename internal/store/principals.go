@@ -70,7 +70,7 @@ func (tx *Tx) CreateServicePrincipal(p *directory.ServicePrincipal) error {
 }
 
 func (tx *Tx) insertPrincipal(p *directory.ServicePrincipal) error {
-	if err := tx.newID(&p.ID); err != nil {
+	if err := tx.objectID(&p.ID); err != nil {
 		return err
 	}
 	tx.created(&p.CreatedAt)

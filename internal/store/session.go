@@ -181,6 +181,9 @@ func (s *session) runJob(j *job) (touched []touch, err, fatal error) {
 	if fatal = s.recordChange(j.change, tx.target, now); fatal != nil {
 		return nil, nil, fatal
 	}
+	if fatal = s.recordDetails(j.change, tx.details, now); fatal != nil {
+		return nil, nil, fatal
+	}
 	return touched, nil, s.exec("RELEASE job")
 }
 
@@ -209,18 +212,40 @@ func (s *session) appendFeed(tx *Tx, now time.Time) ([]touch, error) {
 
 func (s *session) recordChange(change Change, target string, now time.Time) error {
 	change.Target = target
+	s.change = s.bindChange(0, change, now, s.change[:0])
+	return s.insert(1)
+}
+
+// recordDetails inserts the rows of what else a write did, many at a time.
+func (s *session) recordDetails(change Change, details []detail, now time.Time) error {
+	for len(details) > 0 {
+		rows := min(len(details), insertSizes[0])
+		for i, d := range details[:rows] {
+			change.Action, change.Target = d.action, d.target
+			s.bindChange(i, change, now, nil)
+		}
+		if err := s.insert(rows); err != nil {
+			return err
+		}
+		details = details[rows:]
+	}
+	return nil
+}
+
+// bindChange makes a row of a change, whose JSON is appended to dst.
+func (s *session) bindChange(index int, change Change, now time.Time, dst []byte) []byte {
 	if change.At.IsZero() {
 		change.At = now
 	}
-	s.change = change.AppendJSON(s.change[:0])
-	s.bind(0, &auditRow{
+	dst = change.AppendJSON(dst)
+	s.bind(index, &auditRow{
 		at:       change.At.UnixMicro(),
 		kind:     audit.KindChange,
 		tenantID: change.TenantID,
 		client:   change.ClientID,
-		detail:   s.change,
+		detail:   dst,
 	})
-	return s.insert(1)
+	return dst
 }
 
 // losesTransaction reports whether SQLite may have rolled back the whole

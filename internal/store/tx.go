@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +25,9 @@ type Tx struct {
 	statements *statements // of the writer's connection
 	now        time.Time
 	keys       []directory.Key
+	touched    map[directory.Key]bool // what is in keys
 	target     string
+	details    []detail
 	fatal      error // the error that may have ended the whole transaction
 }
 
@@ -37,12 +38,27 @@ func (tx *Tx) Now() time.Time { return tx.now }
 // is only known here.
 func (tx *Tx) SetTarget(id string) { tx.target = id }
 
+// detail is one of several things that a write does.
+type detail struct{ action, target string }
+
+// RecordDetail adds an audit row for one object of a write that changes many,
+// so that each can be found in the trail. Who did it is said by the Change
+// given to Write, which gets a row of its own.
+func (tx *Tx) RecordDetail(action, target string) {
+	tx.details = append(tx.details, detail{action, target})
+}
+
 // touch notes that a compiled record is out of date once this commits.
 func (tx *Tx) touch(kind, tenantID, id string) {
 	key := directory.Key{Kind: kind, TenantID: tenantID, ID: id}
-	if !slices.Contains(tx.keys, key) {
-		tx.keys = append(tx.keys, key)
+	if tx.touched[key] {
+		return
 	}
+	if tx.touched == nil {
+		tx.touched = make(map[directory.Key]bool)
+	}
+	tx.touched[key] = true
+	tx.keys = append(tx.keys, key)
 }
 
 // touchApp notes a change of an application or of its service principal: it
@@ -83,6 +99,22 @@ func (tx *Tx) newID(id *string) error {
 		"SELECT EXISTS (SELECT 1 FROM retired_ids WHERE id = ?)", *id).Scan(&retired)
 	if err == nil && retired {
 		err = directory.Errorf(directory.NameTaken, "id", "The identifier '%s' belonged to a deleted object. Identifiers are not used again; choose another.", *id)
+	}
+	return err
+}
+
+// objectID is newID for what credentials and assignments refer to: no two
+// applications or service principals of any tenant have one in common.
+func (tx *Tx) objectID(id *string) error {
+	chosen := *id != ""
+	if err := tx.newID(id); err != nil || !chosen {
+		return err
+	}
+	var taken bool
+	err := tx.q.QueryRowContext(context.Background(), "SELECT EXISTS (SELECT 1 FROM applications WHERE id = ?1)"+
+		" OR EXISTS (SELECT 1 FROM service_principals WHERE id = ?1)", *id).Scan(&taken)
+	if err == nil && taken {
+		err = directory.Errorf(directory.NameTaken, "id", "The identifier '%s' is in use.", *id)
 	}
 	return err
 }

@@ -42,8 +42,8 @@ func (e *Endpoint) findClient(ctx context.Context, x *exchange) (*directory.Clie
 	return client, nil
 }
 
-// usable refuses clients that may not sign in at all.
-func usable(c *directory.ClientRecord) *oauth.Error {
+// Usable refuses clients that may not sign in at all.
+func Usable(c *directory.ClientRecord) *oauth.Error {
 	switch {
 	case c.Disabled || c.ServicePrincipal != nil && !c.ServicePrincipal.AccountEnabled:
 		return oauth.Refuse(oauth.ClientDisabled, c.ClientID)

@@ -121,7 +121,7 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 		x.unfit = true
 		return refusal
 	}
-	if refusal = usable(x.client); refusal != nil {
+	if refusal = Usable(x.client); refusal != nil {
 		return refusal
 	}
 	if x.credential, refusal = federation.Match(x.client, x.assertion); refusal != nil {

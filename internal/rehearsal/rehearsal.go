@@ -1,0 +1,96 @@
+// Package rehearsal runs test cases against a trust configuration without a
+// server: it presents claims to the clients of a document and compares what
+// the token path's own matching decides with what each case expects.
+//
+// It decides nothing about real tokens: nobody's signature is looked at.
+package rehearsal
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"cambio/internal/directory"
+	"cambio/internal/federation"
+	"cambio/internal/oauth"
+	"cambio/internal/token"
+	"cambio/internal/trust"
+)
+
+// Result is the outcome of a case.
+type Result struct {
+	Name   string
+	Passed bool
+	Want   string // what the case expects
+	Got    string // what was decided
+}
+
+// Run presents each case to its client. A case whose client the document does
+// not have fails.
+func Run(clients []trust.Client, cases *trust.Cases) []Result {
+	byName := map[string]*directory.ClientRecord{}
+	for _, c := range clients {
+		for _, name := range c.Names {
+			byName[strings.ToLower(name)] = c.Record
+		}
+	}
+	policy := directory.FederationPolicy{}
+	for _, r := range cases.RequiredClaims {
+		policy.RequiredClaims = append(policy.RequiredClaims, directory.RequiredClaim{Issuer: r.Issuer, Claim: r.Claim, Values: r.Values})
+	}
+	results := make([]Result, len(cases.List))
+	for i := range cases.List {
+		c := &cases.List[i]
+		client := byName[strings.ToLower(c.Client)]
+		if client == nil {
+			results[i] = Result{c.Name, false, want(c), "the document has no client '" + c.Client + "'"}
+			continue
+		}
+		credential, refusal := Decide(client, c.Claims, &policy)
+		results[i] = judge(c, credential, refusal)
+	}
+	return results
+}
+
+// Decide is what the token path decides about a token with these claims, a
+// JSON object, but for its signature and times.
+func Decide(client *directory.ClientRecord, claims []byte, policy *directory.FederationPolicy) (*directory.Credential, *oauth.Error) {
+	encode := base64.RawURLEncoding.EncodeToString
+	assertion, refusal := federation.Parse(encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(claims) + "." + encode(make([]byte, 256)))
+	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal = token.Usable(client); refusal != nil {
+		return nil, refusal
+	}
+	credential, refusal := federation.Match(client, assertion)
+	if refusal == nil {
+		refusal = federation.CheckClaims(assertion, policy)
+	}
+	if refusal != nil {
+		return nil, refusal
+	}
+	return credential, nil
+}
+
+func want(c *trust.Case) string {
+	switch {
+	case c.Refused == nil:
+		return "credential " + c.Credential
+	case c.Message == "":
+		return fmt.Sprintf("AADSTS%d", *c.Refused)
+	}
+	return fmt.Sprintf("AADSTS%d: …%s…", *c.Refused, c.Message)
+}
+
+func judge(c *trust.Case, credential *directory.Credential, refusal *oauth.Error) Result {
+	r := Result{Name: c.Name, Want: want(c)}
+	if refusal == nil {
+		r.Got = "credential " + credential.Name
+		r.Passed = c.Refused == nil && credential.Name == c.Credential
+		return r
+	}
+	r.Got = refusal.Error()
+	r.Passed = c.Refused != nil && int(refusal.Code) == *c.Refused && strings.Contains(refusal.Error(), c.Message)
+	return r
+}

@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"cambio/internal/directory"
+)
+
+// Mark identifies a state of a tenant: what is written to the tenant after it
+// was taken gives another one.
+type Mark struct {
+	seq   int64  // of the newest change-feed row of the tenant
+	other string // resource groups and owners are in no compiled record, and so not in the feed
+}
+
+// String is different for marks of different states.
+func (m Mark) String() string { return strconv.FormatInt(m.seq, 10) + " " + m.other }
+
+// Mark takes the tenant's mark.
+func (r reads) Mark(ctx context.Context, tenantID string) (Mark, error) {
+	var m Mark
+	// The keys of a tenant lie together: kind/tenant/…, and '0' follows '/'.
+	const query = "SELECT coalesce(max(seq), 0), (SELECT coalesce(group_concat(name || char(0) || location || char(0) || tags, char(1)), '')" +
+		" FROM (SELECT name, location, tags FROM resource_groups WHERE tenant_id = ?1 ORDER BY name_key)) || char(2) ||" +
+		" (SELECT coalesce(group_concat(object_id || owner_id), '') FROM (SELECT object_id, owner_id FROM owners WHERE tenant_id = ?1 ORDER BY object_id, owner_id))" +
+		" FROM change_feed WHERE" +
+		" key >= 'client/' || ?1 || '/' AND key < 'client/' || ?1 || '0' OR" +
+		" key >= 'resource/' || ?1 || '/' AND key < 'resource/' || ?1 || '0' OR" +
+		" key >= 'tenant/' || ?1 || '/' AND key < 'tenant/' || ?1 || '0'"
+	err := r.q.QueryRowContext(ctx, query, tenantID).Scan(&m.seq, &m.other)
+	return m, err
+}
+
+// contents reads all that a tenant has, with one query for each table.
+func (r reads) contents(ctx context.Context, tenantID string) (*directory.Contents, error) {
+	c := &directory.Contents{}
+	var err error
+	if c.ResourceGroups, err = r.ResourceGroups(ctx, tenantID, tenantID); err != nil {
+		return nil, err
+	}
+	if c.Applications, err = r.allApplications(ctx, tenantID); err != nil {
+		return nil, err
+	}
+	if c.ServicePrincipals, err = everything(ctx, r, principalColumns, "service_principals", tenantID, scanPrincipal); err != nil {
+		return nil, err
+	}
+	if c.ManagedIdentities, err = everything(ctx, r, identityColumns, "managed_identities", tenantID, scanIdentity); err != nil {
+		return nil, err
+	}
+	if c.Credentials, err = everything(ctx, r, credentialColumns, "credentials", tenantID, scanCredential); err != nil {
+		return nil, err
+	}
+	if c.Assignments, err = everything(ctx, r, assignmentColumns, "assignments", tenantID, scanAssignment); err != nil {
+		return nil, err
+	}
+	rows, err := r.q.QueryContext(ctx, "SELECT tenant_id, object_id, owner_id FROM owners WHERE tenant_id = ? ORDER BY object_id, owner_id", tenantID)
+	c.Owners, err = all(rows, err, func(s scanner) (o directory.Ownership, err error) {
+		return o, s.Scan(&o.TenantID, &o.ObjectID, &o.OwnerID)
+	})
+	return c, err
+}
+
+// everything reads a tenant's rows of one table, in order of identifier.
+func everything[T any](ctx context.Context, r reads, columns, table, tenantID string, scan func(scanner) (T, error)) ([]T, error) {
+	order := "id"
+	if table == "managed_identities" {
+		order = "principal_id"
+	}
+	rows, err := r.q.QueryContext(ctx, "SELECT "+columns+" FROM "+table+" WHERE tenant_id = ? ORDER BY "+order, tenantID)
+	return all(rows, err, scan)
+}
+
+// allApplications reads the identifier URIs of all applications at once.
+func (r reads) allApplications(ctx context.Context, tenantID string) ([]directory.Application, error) {
+	items, err := everything(ctx, r, applicationColumns, "applications", tenantID, scanApplication)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.q.QueryContext(ctx, "SELECT application_id, uri FROM identifier_uris WHERE tenant_id = ? ORDER BY application_id, position", tenantID)
+	type held struct{ id, uri string }
+	list, err := all(rows, err, func(s scanner) (h held, err error) { return h, s.Scan(&h.id, &h.uri) })
+	uris := make(map[string][]string, len(list))
+	for _, h := range list {
+		uris[h.id] = append(uris[h.id], h.uri)
+	}
+	for i := range items {
+		items[i].IdentifierURIs = uris[items[i].ID]
+	}
+	return items, err
+}
+
+// Contents reads a tenant and all that it has, in one state of the database,
+// with the mark of that state.
+func (db *DB) Contents(ctx context.Context, tenantID string) (t directory.Tenant, c *directory.Contents, m Mark, err error) {
+	s, err := db.snapshot(ctx)
+	if err != nil {
+		return t, nil, m, unavailable("reading", err)
+	}
+	defer s.close()
+	if m, err = s.Mark(ctx, tenantID); err != nil {
+		return t, nil, m, err
+	}
+	if t, err = s.Tenant(ctx, tenantID); err != nil {
+		return t, nil, m, err
+	}
+	c, err = s.contents(ctx, tenantID)
+	return t, c, m, err
+}
+
+// Contents reads all that a tenant has, with what this write did to it.
+func (tx *Tx) Contents(tenantID string) (*directory.Contents, error) {
+	return tx.contents(context.Background(), tenantID)
+}
+
+// SetCredentials deletes credentials of one parent, by id, and puts others:
+// those with the id of an existing one replace it. It is for many at a time:
+// a name, or issuer and subject, may pass from one to another of them. No two
+// of the parent may have the same afterwards, nor may an id be used again; the
+// error then is one of the database. The limit of strict tenants is a rule for
+// the caller.
+func (tx *Tx) SetCredentials(tenantID, parentID string, remove []string, put []directory.FederatedIdentityCredential) error {
+	clientID, err := tx.parentClient(tenantID, parentID)
+	if err != nil {
+		return err
+	}
+	const gone = "DELETE FROM credentials WHERE tenant_id = ? AND parent_id = ? AND id = ?"
+	for _, id := range remove {
+		id = strings.ToLower(id)
+		n, err := tx.exec(gone, tenantID, parentID, id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return directory.Errorf(directory.NotFound, "", "Federated identity credential '%s' does not exist.", id)
+		}
+		_, err = tx.exec("INSERT INTO retired_ids (id, at, parent_id, changed) VALUES (?, ?, ?, "+nextSeq+")", id, tx.now.UnixMicro(), parentID)
+		if err != nil {
+			return err
+		}
+	}
+	for i := range put {
+		if _, err := tx.exec(gone, tenantID, parentID, put[i].ID); err != nil {
+			return err
+		}
+	}
+	for i := range put {
+		c := &put[i]
+		c.TenantID, c.ParentID = tenantID, parentID
+		tx.created(&c.CreatedAt)
+		if err := tx.insertCredential(c, clientID); err != nil {
+			return err
+		}
+	}
+	tx.touch(directory.KeyClient, tenantID, clientID) // also when all that happened is that some went
+	return nil
+}

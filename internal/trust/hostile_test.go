@@ -1,0 +1,43 @@
+package trust
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// Documents that are made to cost time: each is refused, in a time of the
+// order of that of a harmless document of its size.
+func TestHostileDocuments(t *testing.T) {
+	const size = 1 << 20
+	harmless := "version: 1\nresourceGroups:\n" + strings.Repeat("- {name: rg, location: l}\n", size/26)
+	start := time.Now()
+	if _, err := Parse("", []byte(harmless)); err != nil {
+		t.Fatal(err)
+	}
+	usual := time.Since(start)
+	for name, text := range map[string]string{
+		"open lists":        strings.Repeat("[", size),
+		"open objects":      strings.Repeat("{a: ", size/4),
+		"indented lists":    strings.Repeat("- ", size/2),
+		"keys of keys":      strings.Repeat("? ", size/2),
+		"empty lists":       "a: [" + strings.Repeat("[],", size/3) + "]",
+		"one long key":      strings.Repeat("k", size) + ": 1",
+		"many keys":         strings.Repeat("a", 3) + ": 1\n" + strings.Repeat("b: 1\n", size/5),
+		"anchors":           "a: &a [x]\n" + strings.Repeat("b: *a\n", size/6),
+		"one long text":     "a: \"" + strings.Repeat("\\u00e9", size/6) + "\"",
+		"colons":            strings.Repeat("a:", size/2),
+		"comments":          strings.Repeat("#\n", size/2),
+		"documents":         strings.Repeat("---\n", size/4),
+		"tags":              strings.Repeat("!!str ", size/6),
+		"open JSON lists":   `{"a":` + strings.Repeat("[", size),
+		"open JSON objects": strings.Repeat(`{"a":`, size/5),
+		"many JSON members": `{"a":[` + strings.Repeat("0,", size/2) + "0]}",
+	} {
+		start := time.Now()
+		_, err := Parse("", []byte(text))
+		if took := time.Since(start); err == nil || len(err.Error()) > 1<<16 || took > 50*usual {
+			t.Errorf("%s: %v after %v; a harmless document of that size takes %v", name, err != nil, took, usual)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package trust
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// parseYAML reads one YAML document. Anchors, aliases, merge keys and tags are
+// refused: a document of trust says what it means where it stands, and cannot
+// grow while it is read.
+func parseYAML(file string, raw []byte) (node, error) {
+	at := Position{File: file}
+	if len(raw) > MaxBytes {
+		return node{}, Problems{{at, "", "the document is larger than 16 MiB"}}
+	}
+	if !utf8.Valid(raw) {
+		return node{}, Problems{{at, "", "the document is not UTF-8"}}
+	}
+	d := yaml.NewDecoder(bytes.NewReader(raw))
+	var first, second yaml.Node
+	switch err := d.Decode(&first); {
+	case errors.Is(err, io.EOF) || err == nil && len(first.Content) != 1:
+		return node{}, Problems{{at, "", "the document is empty"}}
+	case err != nil:
+		return node{}, Problems{syntaxProblem(file, err)}
+	}
+	if err := d.Decode(&second); err == nil {
+		return node{}, Problems{{Position{file, second.Line, second.Column}, "", "a second document begins here; a file holds exactly one"}}
+	} else if !errors.Is(err, io.EOF) {
+		return node{}, Problems{syntaxProblem(file, err)}
+	}
+	c := yamlReader{file: file}
+	n := c.node(first.Content[0], 0)
+	return n, c.problems.err()
+}
+
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
+
+// syntaxProblem keeps the library's words, which name the line.
+func syntaxProblem(file string, err error) Problem {
+	words := err.Error()
+	m := yamlLine.FindStringSubmatch(words)
+	line, _ := strconv.Atoi(m[1]) // 0 when it is not told
+	return Problem{Position{File: file, Line: line}, "", "not YAML: " + strings.TrimPrefix(words, m[0])}
+}
+
+// yamlReader turns the library's nodes into ours.
+type yamlReader struct {
+	file     string
+	count    int
+	problems Problems
+}
+
+func (c *yamlReader) fail(y *yaml.Node, format string, args ...any) node {
+	c.problems.add(Position{c.file, y.Line, y.Column}, "", format, args...)
+	return node{kind: null}
+}
+
+func (c *yamlReader) node(y *yaml.Node, depth int) node {
+	c.count++
+	switch {
+	case c.count > MaxNodes:
+		if c.count == MaxNodes+1 {
+			c.fail(y, "the document holds more than %d values", MaxNodes)
+		}
+		return node{kind: null}
+	case depth > MaxDepth:
+		return c.fail(y, "nested deeper than %d levels", MaxDepth)
+	case y.Kind == yaml.AliasNode || y.Anchor != "":
+		return c.fail(y, "anchors and aliases are not taken; write the value out")
+	case y.Style&yaml.TaggedStyle != 0:
+		return c.fail(y, "the tag %s is not taken; write the value alone", shorten(y.Tag))
+	}
+	n := node{at: Position{c.file, y.Line, y.Column}}
+	switch y.Kind {
+	case yaml.MappingNode:
+		c.mapping(y, &n, depth)
+	case yaml.SequenceNode:
+		n.kind = list
+		for _, item := range y.Content {
+			n.items = append(n.items, c.node(item, depth+1))
+		}
+	default:
+		n.kind, n.text = scalarKind(y), y.Value
+	}
+	return n
+}
+
+func (c *yamlReader) mapping(y *yaml.Node, n *node, depth int) {
+	n.kind = object
+	seen := make(map[string]int, len(y.Content)/2)
+	for i := 0; i+1 < len(y.Content); i += 2 {
+		key, value := y.Content[i], y.Content[i+1]
+		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" {
+			c.fail(key, "a key must be a plain name; anchors, aliases and merge keys are not taken")
+			continue
+		}
+		if line := seen[key.Value]; line > 0 {
+			c.fail(key, "the key %q stands in line %d already", shorten(key.Value), line)
+			continue
+		}
+		seen[key.Value] = key.Line
+		n.keys = append(n.keys, Position{c.file, key.Line, key.Column})
+		n.put(key.Value, c.node(value, depth+1))
+	}
+}
+
+// scalarKind is the type that YAML 1.2's core schema gives a scalar; there,
+// a date is a text.
+func scalarKind(y *yaml.Node) kind {
+	switch y.ShortTag() {
+	case "!!null":
+		return null
+	case "!!bool":
+		return boolean
+	case "!!int", "!!float":
+		return number
+	}
+	return text
+}
+
+// writeYAML writes a document in block style, each text quoted where YAML
+// would read it as something else.
+func writeYAML(n *node) ([]byte, error) {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(yamlOf(n)); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), e.Close()
+}
+
+func yamlOf(n *node) *yaml.Node {
+	y := &yaml.Node{Kind: yaml.ScalarNode, Value: n.text}
+	switch n.kind {
+	case null:
+		y.Tag, y.Value = "!!null", "null"
+	case boolean:
+		y.Tag = "!!bool"
+	case number:
+		y.Tag = "!!int"
+	case text:
+		y.SetString(n.text)
+	case list:
+		y.Kind, y.Tag = yaml.SequenceNode, "!!seq"
+	case object:
+		y.Kind, y.Tag = yaml.MappingNode, "!!map"
+	}
+	if len(n.items) == 0 && y.Kind != yaml.ScalarNode {
+		y.Style = yaml.FlowStyle
+	}
+	for i := range n.items {
+		if n.kind == object {
+			key := &yaml.Node{Kind: yaml.ScalarNode}
+			key.SetString(n.names[i])
+			y.Content = append(y.Content, key)
+		}
+		y.Content = append(y.Content, yamlOf(&n.items[i]))
+	}
+	return y
+}
