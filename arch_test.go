@@ -89,6 +89,7 @@ var dependencies = map[string]string{
 	"github.com/go-json-experiment/json":       "strict JSON: duplicate names, invalid UTF-8 and case folding are refused",
 	"github.com/google/uuid":                   "object ids are GUIDs",
 	"github.com/prometheus/client_golang":      "metrics in the format that operators scrape",
+	"github.com/spf13/pflag":                   "cobra's own flags, to group them in help",
 	"github.com/spf13/cobra":                   "commands, flags, help and completion",
 	"go.yaml.in/yaml/v3":                       "the configuration file and the trust configuration, with unknown keys refused",
 	"golang.org/x/net":                         "a bound on open connections (netutil)",
