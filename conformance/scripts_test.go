@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"cambio/internal/oauth"
@@ -35,7 +37,7 @@ func params() testscript.Params {
 				"BASE":     shared.BaseURL, "TENANT": shared.TenantID, "SCOPE": shared.Scope,
 				"RESOURCE": shared.ResourceAppID, "RESOURCE_URI": strings.TrimSuffix(shared.Scope, "/.default"),
 				"ISSUER": shared.IDP.Issuer, "SEEDED_CLIENT": shared.ClientID, "SEEDED_CLIENT_OBJECT": shared.ClientObjectID,
-				"ADMIN_TOKEN": shared.AdminToken, "AUDIENCE": "api://AzureADTokenExchange",
+				"ADMIN_TOKEN": shared.AdminToken, "ADMIN_OBJECT": objectID(shared.AdminToken), "AUDIENCE": "api://AzureADTokenExchange",
 				"SUBJECT": "repo:acme/shop:ref:refs/heads/main", "HOST": strings.TrimPrefix(shared.BaseURL, "https://"),
 			} {
 				e.Setenv(name, value)
@@ -43,6 +45,23 @@ func params() testscript.Params {
 			return nil
 		},
 	}
+}
+
+// objectID is the oid of an access token, as clients read it that make
+// themselves owners; empty when the token is no JWT.
+func objectID(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	var claims struct {
+		ObjectID string `json:"oid"`
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return ""
+	}
+	return claims.ObjectID
 }
 
 // TestScripts plays the scripts of a relaxed tenant, beside each other.

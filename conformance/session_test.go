@@ -23,6 +23,7 @@ type session struct {
 	target  *target
 	http    *http.Client // the target's, or one that speaks only the protocol that the script wants
 	issuers map[string]*issuer
+	header  []string // what `http` sends with every request, set by `headers`
 	last    *response
 	sent    string // the last client_assertion that `token` sent
 	bearer  string // what management calls are made with; empty: the admin token
@@ -55,7 +56,7 @@ func commands() map[string]command {
 		"mint": on((*session).cmdMint), "sign": on((*session).cmdSign), "tamper": on((*session).cmdTamper),
 		"issuer": on((*session).cmdIssuer), "behave": on((*session).cmdBehave), "publish": on((*session).cmdPublish),
 		"withdraw": on((*session).cmdWithdraw), "fetches": on((*session).cmdFetches),
-		"http": on((*session).cmdHTTP), "protocol": on((*session).cmdProtocol), "answeredby": on((*session).cmdAnsweredBy), "send": on((*session).cmdSend), "flood": on((*session).cmdFlood),
+		"headers": on((*session).cmdHeaders), "http": on((*session).cmdHTTP), "protocol": on((*session).cmdProtocol), "answeredby": on((*session).cmdAnsweredBy), "send": on((*session).cmdSend), "flood": on((*session).cmdFlood),
 		"token": on((*session).cmdToken), "token1": on((*session).cmdToken1), "tokenat": on((*session).cmdTokenAt),
 		"answer": on((*session).cmdAnswer), "refused": on((*session).cmdRefused), "issued": on((*session).cmdIssued),
 		"status": on((*session).cmdStatus), "header": on((*session).cmdHeader), "noheader": on((*session).cmdNoHeader),
@@ -133,6 +134,14 @@ func (s *session) request(ts *testscript.TestScript, method, path string, header
 	return req
 }
 
+// cmdHeaders keeps the lines of a file as headers of every later `http`, so
+// that a script can repeat what one client sends: headers FILE.
+func (s *session) cmdHeaders(ts *testscript.TestScript, neg bool, args []string) {
+	noNeg(ts, neg)
+	usage(ts, args, 1, "headers FILE")
+	s.header = strings.Split(literal(ts, args[0]), "\n")
+}
+
 // cmdHTTP sends a request: http METHOD PATH ['Header: value' …] [@FILE]. With
 // the header Content-Encoding: gzip the file is compressed first.
 func (s *session) cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
@@ -140,7 +149,7 @@ func (s *session) cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: http METHOD PATH ['Header: value' …] [@FILE]")
 	}
-	var header []string
+	header := slices.Clone(s.header)
 	var body string
 	for _, arg := range args[2:] {
 		if file, ok := strings.CutPrefix(arg, "@"); ok {

@@ -8,23 +8,26 @@ import (
 
 // Limits of the nouns. Lengths count characters (Unicode code points).
 const (
-	MaxCredentialName    = 120
-	MinCredentialName    = 3
-	MaxIssuer            = 600
-	MaxSubject           = 600
-	MaxAudience          = 600
-	MaxAudiences         = 16 // of one credential in relaxed tenants; strict tenants take exactly one
-	MaxDescription       = 600
-	MaxStrictCredentials = 20 // credentials of one parent in strict tenants
-	MaxDisplayName       = 256
-	MaxUniqueName        = 256
-	MaxIdentifierURI     = 255
-	MaxIdentifierURIs    = 256
-	MaxAppRoles          = 1000
-	MaxAppRoleValue      = 250
-	MaxTags              = 100
-	MaxTag               = 256
-	MaxDomains           = 100
+	MaxCredentialName      = 120
+	MinCredentialName      = 3
+	MaxIssuer              = 600
+	MaxSubject             = 600
+	MaxAudience            = 600
+	MaxAudiences           = 16 // of one credential in relaxed tenants; strict tenants take exactly one
+	MaxDescription         = 600
+	MaxNotes               = 1024 // also descriptions of applications, service principals and app roles
+	MaxStrictCredentials   = 20   // credentials of one parent in strict tenants
+	MaxDisplayName         = 256
+	MaxUniqueName          = 256
+	MaxIdentifierURI       = 255
+	MaxIdentifierURIs      = 256
+	MaxAppRoles            = 1000
+	MaxAppRoleValue        = 250
+	MaxTags                = 100
+	MaxRequiredResources   = 50
+	MaxRequiredPermissions = 400
+	MaxTag                 = 256
+	MaxDomains             = 100
 )
 
 // ValidateCredential checks every value of a credential that is about to be

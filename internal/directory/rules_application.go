@@ -12,7 +12,14 @@ func ValidateApplication(a *Application, tenant *Tenant) error {
 	if err := checkText("displayName", a.DisplayName, 1, MaxDisplayName); err != nil {
 		return err
 	}
-	if err := checkText("description", a.Description, 0, 1024); err != nil {
+	for _, text := range []struct{ name, value string }{
+		{"description", a.Description}, {"notes", a.Notes}, {"serviceManagementReference", a.ServiceManagementReference},
+	} {
+		if err := checkText(text.name, text.value, 0, MaxNotes); err != nil {
+			return err
+		}
+	}
+	if err := checkRequiredResourceAccess(a.RequiredResourceAccess); err != nil {
 		return err
 	}
 	if err := checkText("uniqueName", a.UniqueName, 0, MaxUniqueName); err != nil {
@@ -31,6 +38,29 @@ func ValidateApplication(a *Application, tenant *Tenant) error {
 		return err
 	}
 	return checkIdentifierURIs(a, tenant)
+}
+
+// checkRequiredResourceAccess checks the form only: a resource that is wanted
+// need not exist.
+func checkRequiredResourceAccess(resources []RequiredResourceAccess) error {
+	const name = "requiredResourceAccess"
+	permissions := 0
+	for _, r := range resources {
+		if !IsGUID(r.ResourceAppID) {
+			return Errorf(Invalid, name, "requiredResourceAccess.resourceAppId must be the appId of a resource, a GUID.")
+		}
+		for _, access := range r.ResourceAccess {
+			if !IsGUID(access.ID) || access.Type != "Role" && access.Type != "Scope" {
+				return Errorf(Invalid, name, "requiredResourceAccess.resourceAccess must hold objects of an id, which is a GUID, and of the type Role or Scope.")
+			}
+		}
+		permissions += len(r.ResourceAccess)
+	}
+	if len(resources) > MaxRequiredResources || permissions > MaxRequiredPermissions {
+		return Errorf(Invalid, name, "requiredResourceAccess may name at most %d resources and %d permissions; this one names %d and %d.",
+			MaxRequiredResources, MaxRequiredPermissions, len(resources), permissions)
+	}
+	return nil
 }
 
 func checkSignInAudience(v string) error {
@@ -100,7 +130,7 @@ func checkAppRole(r *AppRole) error {
 	if err := checkText("appRoles.displayName", r.DisplayName, 1, MaxDisplayName); err != nil {
 		return err
 	}
-	if err := checkText("appRoles.description", r.Description, 0, 1024); err != nil {
+	if err := checkText("appRoles.description", r.Description, 0, MaxNotes); err != nil {
 		return err
 	}
 	if len(r.AllowedMemberTypes) == 0 || len(r.AllowedMemberTypes) > 2 {
@@ -212,6 +242,12 @@ func ownedIdentifier(u *url.URL, appID string, tenant *Tenant) bool {
 // stored. The error is an *Error of kind Invalid.
 func ValidateServicePrincipal(p *ServicePrincipal) error {
 	if err := checkText("displayName", p.DisplayName, 1, MaxDisplayName); err != nil {
+		return err
+	}
+	if err := checkText("description", p.Description, 0, MaxNotes); err != nil {
+		return err
+	}
+	if err := checkText("notes", p.Notes, 0, MaxNotes); err != nil {
 		return err
 	}
 	return checkTags(p.Tags)

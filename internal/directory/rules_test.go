@@ -2,6 +2,7 @@ package directory
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -152,6 +153,11 @@ func TestValidateApplication(t *testing.T) {
 	relaxed := &Tenant{ID: strict.ID, Compat: Relaxed}
 	uris := func(u ...string) func(*app) { return func(a *app) { a.IdentifierURIs = u } }
 	role := func(change func(*AppRole)) func(*app) { return func(a *app) { change(&a.AppRoles[0]) } }
+	wants := func(resource, id, kind string, n int) func(*app) {
+		return func(a *app) {
+			a.RequiredResourceAccess = slices.Repeat([]RequiredResourceAccess{{resource, []ResourceAccess{{id, kind}}}}, n)
+		}
+	}
 	tests := []struct {
 		name   string
 		change func(*app)
@@ -165,6 +171,17 @@ func TestValidateApplication(t *testing.T) {
 		{"version 3", func(a *app) { a.API.RequestedAccessTokenVersion = 3 }, relaxed, "api.requestedAccessTokenVersion"},
 		{"PS256", func(a *app) { a.API.AccessTokenSigningAlgorithm = "PS256" }, relaxed, "api.accessTokenSigningAlgorithm"},
 		{"profile", func(a *app) { a.API.AccessTokenProfile = "x" }, relaxed, "api.accessTokenProfile"},
+		{"notes of 1025", func(a *app) { a.Notes = strings.Repeat("a", 1025) }, relaxed, "notes"},
+		{"reference of 1025", func(a *app) { a.ServiceManagementReference = strings.Repeat("a", 1025) }, relaxed, "serviceManagementReference"},
+		{"wanted scope", wants(strict.ID, strict.ID, "Scope", 1), relaxed, ""},
+		{"wanted of no appId", wants("orders", strict.ID, "Role", 1), relaxed, "requiredResourceAccess"},
+		{"wanted without id", wants(strict.ID, "", "Role", 1), relaxed, "requiredResourceAccess"},
+		{"wanted of another type", wants(strict.ID, strict.ID, "role", 1), relaxed, "requiredResourceAccess"},
+		{"50 wanted resources", wants(strict.ID, strict.ID, "Role", 50), relaxed, ""},
+		{"51 wanted resources", wants(strict.ID, strict.ID, "Role", 51), relaxed, "requiredResourceAccess"},
+		{"401 wanted permissions", func(a *app) {
+			a.RequiredResourceAccess = []RequiredResourceAccess{{strict.ID, slices.Repeat([]ResourceAccess{{strict.ID, "Role"}}, 401)}}
+		}, relaxed, "requiredResourceAccess"},
 		{"role id", role(func(r *AppRole) { r.ID = "x" }), relaxed, "appRoles.id"},
 		{"role id zero", role(func(r *AppRole) { r.ID = DefaultAppRoleID }), relaxed, "appRoles.id"},
 		{"role value with space", role(func(r *AppRole) { r.Value = "a b" }), relaxed, "appRoles.value"},

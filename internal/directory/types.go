@@ -55,6 +55,24 @@ type Application struct {
 	OptionalIdtyp  bool // optionalClaims.accessToken holds "idtyp"
 	Disabled       bool // isDisabled: refuse it as a client (AADSTS7000112)
 	CreatedAt      time.Time
+
+	// What describes the application to people and has no effect on a token.
+	Notes                      string
+	ServiceManagementReference string
+	RequiredResourceAccess     []RequiredResourceAccess
+}
+
+// RequiredResourceAccess says which permissions of a resource an application
+// wants. It grants none of them; app role assignments do.
+type RequiredResourceAccess struct {
+	ResourceAppID  string
+	ResourceAccess []ResourceAccess
+}
+
+// ResourceAccess is one wanted permission.
+type ResourceAccess struct {
+	ID   string // of the app role, or of the scope
+	Type string // "Role" or "Scope"
 }
 
 // APISettings is what a protected resource asks of its access tokens. All but
@@ -92,6 +110,8 @@ type ServicePrincipal struct {
 	AppID                     string
 	Kind                      string
 	DisplayName               string
+	Description               string
+	Notes                     string
 	AccountEnabled            bool
 	AppRoleAssignmentRequired bool
 	Tags                      []string

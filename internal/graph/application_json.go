@@ -27,9 +27,9 @@ func applicationObject(app *directory.Application, tenant *directory.Tenant, cre
 		{"isDisabled", app.Disabled},
 		{"isDeviceOnlyAuthSupported", nil},
 		{"isFallbackPublicClient", nil},
-		{"notes", nil},
+		{"notes", orNull(app.Notes)},
 		{"publisherDomain", publisherDomain(tenant)},
-		{"serviceManagementReference", nil},
+		{"serviceManagementReference", orNull(app.ServiceManagementReference)},
 		{"signInAudience", app.SignInAudience},
 		{"tags", list(app.Tags)},
 		{"tokenEncryptionKeyId", nil},
@@ -37,7 +37,7 @@ func applicationObject(app *directory.Application, tenant *directory.Tenant, cre
 		{"defaultRedirectUri", nil},
 		{"certification", nil},
 		{"optionalClaims", optionalClaims(app)},
-		{"requiredResourceAccess", []string{}},
+		{"requiredResourceAccess", requiredObjects(app.RequiredResourceAccess)},
 		{"addIns", []string{}},
 		{"api", apiObject(&app.API)},
 		{"appRoles", roleObjects(app.AppRoles)},
@@ -96,6 +96,18 @@ func roleObjects(roles []directory.AppRole) []object {
 	return objects
 }
 
+func requiredObjects(resources []directory.RequiredResourceAccess) []object {
+	objects := make([]object, len(resources))
+	for i, r := range resources {
+		access := make([]object, len(r.ResourceAccess))
+		for j, a := range r.ResourceAccess {
+			access[j] = object{{"id", a.ID}, {"type", a.Type}}
+		}
+		objects[i] = object{{"resourceAppId", r.ResourceAppID}, {"resourceAccess", access}}
+	}
+	return objects
+}
+
 func optionalClaims(app *directory.Application) any {
 	if !app.OptionalIdtyp {
 		return nil
@@ -110,6 +122,8 @@ func optionalClaims(app *directory.Application) any {
 func setApplication(b *body, app *directory.Application) error {
 	b.setString("displayName", &app.DisplayName)
 	b.setString("description", &app.Description)
+	b.setString("notes", &app.Notes)
+	b.setString("serviceManagementReference", &app.ServiceManagementReference)
 	b.setStrings("identifierUris", &app.IdentifierURIs)
 	b.setStrings("tags", &app.Tags)
 	b.setBool("isDisabled", &app.Disabled, false)
@@ -131,6 +145,7 @@ func setApplication(b *body, app *directory.Application) error {
 	setAPI(b, &app.API)
 	setRoles(b, &app.AppRoles)
 	setOptionalClaims(b, app)
+	setRequired(b, &app.RequiredResourceAccess)
 	return b.err
 }
 
@@ -183,6 +198,36 @@ func setRoles(b *body, to *[]directory.AppRole) {
 		}
 	}
 	*to = roles
+}
+
+// setRequired keeps what an application says it wants. It has no effect.
+func setRequired(b *body, to *[]directory.RequiredResourceAccess) {
+	raw, present, null := b.value("requiredResourceAccess")
+	if !present {
+		return
+	}
+	*to = nil
+	if null {
+		return
+	}
+	var in []struct {
+		ResourceAppID  string `json:"resourceAppId"`
+		ResourceAccess []struct {
+			ID   string `json:"id"`
+			Type string `json:"type"`
+		} `json:"resourceAccess"`
+	}
+	if err := strictjson.Unmarshal(raw, &in, strictjson.Document); err != nil {
+		b.fail("requiredResourceAccess", "an array of {resourceAppId, resourceAccess: [{id, type}]}")
+		return
+	}
+	for _, r := range in {
+		resource := directory.RequiredResourceAccess{ResourceAppID: strings.ToLower(r.ResourceAppID)}
+		for _, a := range r.ResourceAccess {
+			resource.ResourceAccess = append(resource.ResourceAccess, directory.ResourceAccess{ID: strings.ToLower(a.ID), Type: a.Type})
+		}
+		*to = append(*to, resource)
+	}
 }
 
 // setOptionalClaims understands the one optional claim of app-only access

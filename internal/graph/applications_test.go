@@ -42,6 +42,37 @@ func TestApplicationLifeCycle(t *testing.T) {
 	f.do("DELETE", "/v1.0/applications/"+id, "").want(404, CodeNotFound)
 }
 
+// TestRequiredResourceAccess: what an application wants is kept and shown, and
+// null, an empty list or another list replaces it.
+func TestRequiredResourceAccess(t *testing.T) {
+	f := newFixture(t, directory.Relaxed)
+	id, _ := f.application(`{"displayName":"demo","notes":"n","serviceManagementReference":"r"}`)
+	path := "/v1.0/applications/" + id
+	const wanted = `[{"resourceAppId":"C5D3119C-8030-4c84-b836-81944b06c951","resourceAccess":[{"id":"5d2f3b5e-6f0e-4e0c-9d52-6f1b0f6f4a06","type":"Role","x":1}]},` +
+		`{"resourceAppId":"5d2f3b5e-6f0e-4e0c-9d52-6f1b0f6f4a06"}]`
+	shown := func() string { return f.do("GET", path+"?$select=requiredResourceAccess", "").want(200, "").text }
+	f.do("PATCH", path, `{"requiredResourceAccess":`+wanted+`}`).want(204, "")
+	if got, want := shown(), `[{"resourceAppId":"c5d3119c-8030-4c84-b836-81944b06c951","resourceAccess":[{"id":"5d2f3b5e-6f0e-4e0c-9d52-6f1b0f6f4a06","type":"Role"}]},`+
+		`{"resourceAppId":"5d2f3b5e-6f0e-4e0c-9d52-6f1b0f6f4a06","resourceAccess":[]}]`; !strings.Contains(got, want) {
+		t.Errorf("shown: %s\nwant %s", got, want)
+	}
+	for _, bad := range []string{`{}`, `"x"`, `[{"resourceAppId":"x"}]`, `[{"resourceAppId":1}]`, `[{"resourceAppId":"c5d3119c-8030-4c84-b836-81944b06c951","resourceAccess":[{"id":"x","type":"Role"}]}]`} {
+		f.do("PATCH", path, `{"requiredResourceAccess":`+bad+`}`).want(400, CodeBadRequest)
+	}
+	f.do("PATCH", path, `{"notes":null}`).want(204, "")
+	got := f.do("GET", path, "").want(200, "")
+	if got.body["notes"] != nil || got.string("serviceManagementReference") != "r" || len(got.body["requiredResourceAccess"].([]any)) != 2 {
+		t.Errorf("after a change of the notes: %s", got.text)
+	}
+	for _, none := range []string{"null", "[]"} {
+		f.do("PATCH", path, `{"requiredResourceAccess":`+wanted+`}`).want(204, "")
+		f.do("PATCH", path, `{"requiredResourceAccess":`+none+`}`).want(204, "")
+		if got := shown(); !strings.Contains(got, `"requiredResourceAccess":[]`) {
+			t.Errorf("after %s: %s", none, got)
+		}
+	}
+}
+
 func TestApplicationLists(t *testing.T) {
 	f := newFixture(t, directory.Relaxed)
 	_, appID := f.application(`{"displayName":"demo one","identifierUris":["api://one"],"uniqueName":"first"}`)

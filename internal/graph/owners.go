@@ -23,6 +23,9 @@ const ownersBind = "owners@odata.bind"
 
 const ownersAreChanged = "owners of an object that exists are added with POST …/owners/$ref and removed with DELETE …/owners/{id}/$ref."
 
+// ownerFilters has what clients ask to learn whether somebody is an owner.
+var ownerFilters = forms{{"id", opEqual}}
+
 // owned is the kind of object whose owners a route is about.
 type owned struct {
 	set         string // as in its address
@@ -65,7 +68,7 @@ func (q *request) owners(kind owned) (opts query, page pageOf[directory.ServiceP
 	if err != nil {
 		return opts, page, err
 	}
-	if opts, err = q.parseQuery(q.r, q.call, nil); err != nil {
+	if opts, err = q.parseQuery(q.r, q.call, ownerFilters); err != nil {
 		return opts, page, err
 	}
 	page, err = readPage(opts, func(l store.ListQuery) ([]directory.ServicePrincipal, bool, error) {

@@ -36,13 +36,13 @@ func servicePrincipalObject(sp *directory.ServicePrincipal, app *directory.Appli
 		{"appOwnerOrganizationId", sp.TenantID},
 		{"appRoleAssignmentRequired", sp.AppRoleAssignmentRequired},
 		{"createdDateTime", createdAt},
-		{"description", nil},
+		{"description", orNull(sp.Description)},
 		{"disabledByMicrosoftStatus", nil},
 		{"displayName", sp.DisplayName},
 		{"homepage", nil},
 		{"loginUrl", nil},
 		{"logoutUrl", nil},
-		{"notes", nil},
+		{"notes", orNull(sp.Notes)},
 		{"notificationEmailAddresses", []string{}},
 		{"preferredSingleSignOnMode", nil},
 		{"preferredTokenSigningKeyThumbprint", nil},
@@ -191,6 +191,8 @@ func (q *request) getServicePrincipal() error {
 // setServicePrincipal copies the writable properties of a body into sp. Its
 // names follow the application.
 func setServicePrincipal(b *body, sp *directory.ServicePrincipal) error {
+	b.setString("description", &sp.Description)
+	b.setString("notes", &sp.Notes)
 	b.setBool("accountEnabled", &sp.AccountEnabled, true)
 	b.setBool("appRoleAssignmentRequired", &sp.AppRoleAssignmentRequired, false)
 	b.setStrings("tags", &sp.Tags)

@@ -18,7 +18,8 @@ type Ref struct {
 }
 
 const applicationColumns = "id, tenant_id, app_id, display_name, description, unique_name, sign_in_audience," +
-	" tags, app_roles, token_version, token_algorithm, token_profile, optional_idtyp, disabled, created_at"
+	" tags, app_roles, token_version, token_algorithm, token_profile, optional_idtyp, disabled," +
+	" notes, management_reference, required_access, created_at"
 
 // appRole is the stored form of directory.AppRole.
 type appRole struct {
@@ -30,13 +31,25 @@ type appRole struct {
 	IsEnabled          bool     `json:"isEnabled"`
 }
 
+// requiredAccess is the stored form of directory.RequiredResourceAccess.
+type requiredAccess struct {
+	ResourceAppID  string           `json:"resourceAppId"`
+	ResourceAccess []resourceAccess `json:"resourceAccess"`
+}
+
+// resourceAccess is the stored form of directory.ResourceAccess.
+type resourceAccess struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+}
+
 func scanApplication(s scanner) (directory.Application, error) {
 	var a directory.Application
-	var tags, roles string
+	var tags, roles, required string
 	var created int64
 	err := s.Scan(&a.ID, &a.TenantID, &a.AppID, &a.DisplayName, &a.Description, &a.UniqueName, &a.SignInAudience,
 		&tags, &roles, &a.API.RequestedAccessTokenVersion, &a.API.AccessTokenSigningAlgorithm, &a.API.AccessTokenProfile,
-		&a.OptionalIdtyp, &a.Disabled, &created)
+		&a.OptionalIdtyp, &a.Disabled, &a.Notes, &a.ServiceManagementReference, &required, &created)
 	if err != nil {
 		return a, err
 	}
@@ -51,7 +64,34 @@ func scanApplication(s scanner) (directory.Application, error) {
 	for _, role := range stored {
 		a.AppRoles = append(a.AppRoles, directory.AppRole(role))
 	}
-	return a, nil
+	a.RequiredResourceAccess, err = decodeRequired(required)
+	return a, err
+}
+
+func decodeRequired(text string) (out []directory.RequiredResourceAccess, err error) {
+	var stored []requiredAccess
+	if err := decode(text, &stored); err != nil {
+		return nil, err
+	}
+	for _, r := range stored {
+		resource := directory.RequiredResourceAccess{ResourceAppID: r.ResourceAppID}
+		for _, access := range r.ResourceAccess {
+			resource.ResourceAccess = append(resource.ResourceAccess, directory.ResourceAccess(access))
+		}
+		out = append(out, resource)
+	}
+	return out, nil
+}
+
+func encodeRequired(resources []directory.RequiredResourceAccess) (string, error) {
+	stored := make([]requiredAccess, len(resources))
+	for i, r := range resources {
+		stored[i].ResourceAppID = r.ResourceAppID
+		for _, access := range r.ResourceAccess {
+			stored[i].ResourceAccess = append(stored[i].ResourceAccess, resourceAccess(access))
+		}
+	}
+	return encode(stored)
 }
 
 // applicationValues are the values of the columns from app_id on.
@@ -68,9 +108,13 @@ func applicationValues(a *directory.Application) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	required, err := encodeRequired(a.RequiredResourceAccess)
+	if err != nil {
+		return nil, err
+	}
 	return []any{a.DisplayName, a.Description, a.UniqueName, a.SignInAudience, tags, roles,
 		a.API.RequestedAccessTokenVersion, a.API.AccessTokenSigningAlgorithm, a.API.AccessTokenProfile,
-		a.OptionalIdtyp, a.Disabled}, nil
+		a.OptionalIdtyp, a.Disabled, a.Notes, a.ServiceManagementReference, required}, nil
 }
 
 // Application finds one application of a tenant.
@@ -145,7 +189,7 @@ func (tx *Tx) CreateApplication(a *directory.Application) error {
 		return err
 	}
 	values = append([]any{a.ID, a.TenantID, a.AppID}, values...)
-	_, err = tx.exec("INSERT INTO applications ("+applicationColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err = tx.exec("INSERT INTO applications ("+applicationColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		append(values, toMicros(a.CreatedAt))...)
 	if err != nil {
 		return err
@@ -169,7 +213,8 @@ func (tx *Tx) UpdateApplication(a *directory.Application) error {
 		return err
 	}
 	_, err = tx.exec("UPDATE applications SET display_name = ?, description = ?, unique_name = ?, sign_in_audience = ?,"+
-		" tags = ?, app_roles = ?, token_version = ?, token_algorithm = ?, token_profile = ?, optional_idtyp = ?, disabled = ?"+
+		" tags = ?, app_roles = ?, token_version = ?, token_algorithm = ?, token_profile = ?, optional_idtyp = ?, disabled = ?,"+
+		" notes = ?, management_reference = ?, required_access = ?"+
 		" WHERE tenant_id = ? AND id = ?", append(values, a.TenantID, before.ID)...)
 	if err != nil {
 		return err

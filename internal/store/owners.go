@@ -11,10 +11,11 @@ import (
 const MaxOwners = 100
 
 // Owners lists the owners of an application or of a service principal, in
-// order of id, and reports whether more follow. There are no filters.
+// order of id, and reports whether more follow. Filter: id eq.
 func (r reads) Owners(ctx context.Context, tenantID, objectID string, q ListQuery) ([]directory.ServicePrincipal, bool, error) {
 	rows, err := r.list(ctx, "SELECT "+principalColumns+" FROM service_principals WHERE tenant_id = ?"+
-		" AND id IN (SELECT owner_id FROM owners WHERE object_id = ?)", []any{tenantID, strings.ToLower(objectID)}, nil, q)
+		" AND id IN (SELECT owner_id FROM owners WHERE object_id = ?)", []any{tenantID, strings.ToLower(objectID)},
+		filters{"id eq": "id = lower(?)"}, q)
 	items, err := all(rows, err, scanPrincipal)
 	return page(items, err, q)
 }

@@ -7,13 +7,14 @@ import (
 	"cambio/internal/directory"
 )
 
-const principalColumns = "id, tenant_id, app_id, kind, display_name, account_enabled, assignment_required, tags, created_at"
+const principalColumns = "id, tenant_id, app_id, kind, display_name, description, notes, account_enabled, assignment_required, tags, created_at"
 
 func scanPrincipal(s scanner) (directory.ServicePrincipal, error) {
 	var p directory.ServicePrincipal
 	var tags string
 	var created int64
-	err := s.Scan(&p.ID, &p.TenantID, &p.AppID, &p.Kind, &p.DisplayName, &p.AccountEnabled, &p.AppRoleAssignmentRequired, &tags, &created)
+	err := s.Scan(&p.ID, &p.TenantID, &p.AppID, &p.Kind, &p.DisplayName, &p.Description, &p.Notes,
+		&p.AccountEnabled, &p.AppRoleAssignmentRequired, &tags, &created)
 	if err != nil {
 		return p, err
 	}
@@ -85,8 +86,8 @@ func (tx *Tx) insertPrincipal(p *directory.ServicePrincipal) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec("INSERT INTO service_principals ("+principalColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		p.ID, p.TenantID, p.AppID, p.Kind, p.DisplayName, p.AccountEnabled, p.AppRoleAssignmentRequired, tags, toMicros(p.CreatedAt))
+	_, err = tx.exec("INSERT INTO service_principals ("+principalColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		p.ID, p.TenantID, p.AppID, p.Kind, p.DisplayName, p.Description, p.Notes, p.AccountEnabled, p.AppRoleAssignmentRequired, tags, toMicros(p.CreatedAt))
 	if err != nil {
 		return err
 	}
@@ -94,8 +95,8 @@ func (tx *Tx) insertPrincipal(p *directory.ServicePrincipal) error {
 	return nil
 }
 
-// UpdateServicePrincipal replaces DisplayName, AccountEnabled,
-// AppRoleAssignmentRequired and Tags.
+// UpdateServicePrincipal replaces DisplayName, Description, Notes,
+// AccountEnabled, AppRoleAssignmentRequired and Tags.
 func (tx *Tx) UpdateServicePrincipal(p *directory.ServicePrincipal) error {
 	before, err := tx.ServicePrincipal(context.Background(), p.TenantID, Ref{ID: p.ID})
 	if err != nil {
@@ -105,9 +106,9 @@ func (tx *Tx) UpdateServicePrincipal(p *directory.ServicePrincipal) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec("UPDATE service_principals SET display_name = ?, account_enabled = ?, assignment_required = ?, tags = ?"+
+	_, err = tx.exec("UPDATE service_principals SET display_name = ?, description = ?, notes = ?, account_enabled = ?, assignment_required = ?, tags = ?"+
 		" WHERE tenant_id = ? AND id = ?",
-		p.DisplayName, p.AccountEnabled, p.AppRoleAssignmentRequired, tags, before.TenantID, before.ID)
+		p.DisplayName, p.Description, p.Notes, p.AccountEnabled, p.AppRoleAssignmentRequired, tags, before.TenantID, before.ID)
 	if err != nil {
 		return err
 	}

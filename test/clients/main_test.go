@@ -135,7 +135,7 @@ func (w *world) mint(ctx context.Context, subject string) (string, error) {
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
 		return "", fmt.Errorf("POST %s: %s: %w", w.server.IDP.MintURL, response.Status, err)
 	}
-	file := filepath.Join(w.dir, strings.ReplaceAll(subject, ":", "-")+".jwt")
+	file := filepath.Join(w.dir, strings.NewReplacer(":", "-", "/", "-").Replace(subject)+".jwt")
 	return file, os.WriteFile(file, []byte(answer.Token), 0o600)
 }
 

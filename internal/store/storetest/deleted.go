@@ -68,7 +68,11 @@ func (f *fixture) state(id string) (s state) {
 func testDeletedApplication(t *testing.T, f *fixture) {
 	a := f.createApplication(directory.Application{
 		DisplayName: "Shop", Description: "d", UniqueName: "shop", IdentifierURIs: []string{"api://shop", "api://store"}, Tags: []string{"x"},
-		SignInAudience: "AzureADMyOrg", OptionalIdtyp: true,
+		SignInAudience: "AzureADMyOrg", OptionalIdtyp: true, Notes: "n", ServiceManagementReference: "r",
+		RequiredResourceAccess: []directory.RequiredResourceAccess{{
+			ResourceAppID:  "22222222-2222-2222-2222-222222222222",
+			ResourceAccess: []directory.ResourceAccess{{ID: "33333333-3333-3333-3333-333333333333", Type: "Role"}},
+		}},
 		API:      directory.APISettings{RequestedAccessTokenVersion: 2, AccessTokenSigningAlgorithm: "ES256", AccessTokenProfile: "rfc9068"},
 		AppRoles: []directory.AppRole{{ID: "11111111-1111-1111-1111-111111111111", Value: "Read", AllowedMemberTypes: []string{"Application"}, IsEnabled: true}},
 	})

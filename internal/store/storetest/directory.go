@@ -61,6 +61,11 @@ func testApplications(t *testing.T, f *fixture) {
 	a := f.createApplication(directory.Application{
 		DisplayName: "Shop", Description: "d", UniqueName: "shop", IdentifierURIs: []string{"api://shop", "https://contoso.example/shop"},
 		SignInAudience: "AzureADMyOrg", Tags: []string{"x"}, OptionalIdtyp: true, Disabled: true,
+		Notes: "n", ServiceManagementReference: "r",
+		RequiredResourceAccess: []directory.RequiredResourceAccess{{
+			ResourceAppID:  "c5d3119c-8030-4c84-b836-81944b06c951",
+			ResourceAccess: []directory.ResourceAccess{{ID: "5d2f3b5e-6f0e-4e0c-9d52-6f1b0f6f4a06", Type: "Role"}},
+		}},
 		API:      directory.APISettings{RequestedAccessTokenVersion: 2, AccessTokenSigningAlgorithm: "ES256", AccessTokenProfile: "rfc9068"},
 		AppRoles: []directory.AppRole{{ID: "r", Value: "Orders.Read", DisplayName: "n", Description: "e", AllowedMemberTypes: []string{"Application"}, IsEnabled: true}},
 	})
@@ -78,10 +83,11 @@ func testApplications(t *testing.T, f *fixture) {
 
 	changed := a
 	changed.DisplayName, changed.IdentifierURIs, changed.AppRoles, changed.Tags = "Store", []string{"api://shop"}, nil, nil
-	changed.AppID = "ignored"
+	changed.AppID, changed.Notes, changed.RequiredResourceAccess = "ignored", "m", nil
 	f.write(func(tx *store.Tx) error { return tx.UpdateApplication(&changed) })
 	got, err := f.db.Application(t.Context(), f.tenant.ID, store.Ref{ID: a.ID})
-	if err != nil || got.DisplayName != "Store" || got.AppID != a.AppID || len(got.IdentifierURIs) != 1 || len(got.AppRoles) != 0 || len(got.Tags) != 0 {
+	if err != nil || got.DisplayName != "Store" || got.AppID != a.AppID || len(got.IdentifierURIs) != 1 || len(got.AppRoles) != 0 || len(got.Tags) != 0 ||
+		got.Notes != "m" || got.ServiceManagementReference != "r" || got.RequiredResourceAccess != nil {
 		t.Errorf("after the update: %+v, %v", got, err)
 	}
 	missing := directory.Application{TenantID: f.tenant.ID, ID: "nope"}
@@ -201,9 +207,10 @@ func testServicePrincipals(t *testing.T, f *fixture) {
 		}
 	}
 	p.AccountEnabled, p.AppRoleAssignmentRequired, p.Tags = false, true, []string{"t"}
+	p.Description, p.Notes = "d", "n"
 	f.write(func(tx *store.Tx) error { return tx.UpdateServicePrincipal(&p) })
 	got, err := f.db.ServicePrincipal(t.Context(), f.tenant.ID, store.Ref{AppID: a.AppID})
-	if err != nil || got.AccountEnabled || !got.AppRoleAssignmentRequired || !slices.Equal(got.Tags, p.Tags) {
+	if err != nil || got.AccountEnabled || !got.AppRoleAssignmentRequired || !slices.Equal(got.Tags, p.Tags) || got.Description != "d" || got.Notes != "n" {
 		t.Errorf("after the update: %+v, %v", got, err)
 	}
 	f.write(func(tx *store.Tx) error { return tx.DeleteServicePrincipal(f.tenant.ID, p.ID) })
