@@ -74,14 +74,15 @@ func build(t *testing.T, tools string) error {
 func follow(t *testing.T, tools string, g guide) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	server, err := devserver.Start(ctx, devserver.Config{Binary: filepath.Join(tools, "cambio"), StateDir: t.TempDir(), Args: g.server})
+	home := t.TempDir()
+	state := filepath.Join(home, ".local", "state", "cambio", "dev") // where the reader's is
+	server, err := devserver.Start(ctx, devserver.Config{Binary: filepath.Join(tools, "cambio"), StateDir: state, Args: g.server})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Kill()
-	home := t.TempDir()
 	cmd := exec.CommandContext(ctx, "bash", "-c", g.script())
-	cmd.Dir, cmd.WaitDelay = home, 5*time.Second
+	cmd.Dir, cmd.WaitDelay = t.TempDir(), 5*time.Second
 	cmd.Env = []string{"PATH=" + tools + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + t.TempDir(), "LANG=C.UTF-8", "PORT=" + freePort(t),
 		"CAMBIO_AUTHORITY=" + server.BaseURL, "CAMBIO_CA_FILE=" + server.CAFile, "CAMBIO_ACCESS_TOKEN=" + server.AdminToken}
 	out, err := cmd.CombinedOutput()
