@@ -63,7 +63,7 @@ func (c *Client) FindPrincipal(ctx context.Context, ref string) (ServicePrincipa
 		return c.principalByID(ctx, ref)
 	}
 	found, err := listOf(ctx, c, filtered(principalsPath, "displayName eq "+literal(ref)), readPrincipal)
-	if err != nil {
+	if err != nil && KindOf(err) != Denied { // who is denied may own what is meant
 		return ServicePrincipal{}, err
 	}
 	applications, err := c.applicationsNamed(ctx, ref)
