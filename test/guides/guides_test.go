@@ -22,7 +22,6 @@ const index = "README.md"
 // needs are the real parts that a page's commands call.
 var needs = map[string][]realparts.Part{
 	"azure-cli.md": {realparts.AzureCLI},
-	"undo.md":      {realparts.AzureCLI},
 }
 
 func TestGuides(t *testing.T) {
