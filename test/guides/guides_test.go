@@ -39,6 +39,7 @@ func TestGuides(t *testing.T) {
 	}
 	for _, path := range pages {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".md"), func(t *testing.T) {
+			t.Parallel()
 			for _, part := range needs[filepath.Base(path)] {
 				realparts.Needs(t, part)
 			}
@@ -187,10 +188,11 @@ func (g guide) then(next guide) guide {
 // separator is printed before each step's output.
 const separator = "@@ next commands\n"
 
-// script is what the shell runs: each step after a separator.
+// script is what the shell runs: each step after a separator. Servers of the
+// guide's own end with it.
 func (g guide) script() string {
 	var b strings.Builder
-	b.WriteString("set -euo pipefail\nexec 2>&1\n")
+	b.WriteString("set -euo pipefail\nexec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n")
 	for _, s := range g.steps {
 		fmt.Fprintf(&b, "printf '%s'\n", strings.ReplaceAll(separator, "\n", `\n`))
 		if s.refused {
