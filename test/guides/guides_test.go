@@ -33,6 +33,10 @@ func TestGuides(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("no guides: %v", err)
 	}
+	contents, err := os.ReadFile(filepath.Join(root, "docs", "guides", index))
+	if err != nil {
+		t.Fatal(err)
+	}
 	tools := t.TempDir()
 	if err := build(t, tools); err != nil {
 		t.Fatal(err)
@@ -40,6 +44,9 @@ func TestGuides(t *testing.T) {
 	for _, path := range pages {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".md"), func(t *testing.T) {
 			t.Parallel()
+			if name := filepath.Base(path); name != index && !strings.Contains(string(contents), "]("+name+")") {
+				t.Errorf("%s does not name %s", index, name)
+			}
 			for _, part := range needs[filepath.Base(path)] {
 				realparts.Needs(t, part)
 			}
@@ -134,6 +141,9 @@ type step struct {
 //	yaml, text   what the reader writes elsewhere: nothing runs it
 var block = regexp.MustCompile("(?ms)^```([a-z ]+)\n(.*?)^```$")
 
+// unmarked is a line of commands or output that has no kind.
+var unmarked = regexp.MustCompile(`(?m)^(    |\t).*`)
+
 func read(path string) (guide, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -166,6 +176,9 @@ func parse(page string) (guide, error) {
 		default:
 			return guide{}, fmt.Errorf("a block is marked %q", kind)
 		}
+	}
+	if line := unmarked.FindString(block.ReplaceAllString(page, "")); line != "" {
+		return guide{}, fmt.Errorf("nobody runs %q: put it into a block", line)
 	}
 	if fences := strings.Count("\n"+page, "\n```"); fences != 2*len(blocks) {
 		return guide{}, fmt.Errorf("%d fences make %d blocks", fences, len(blocks))
@@ -253,7 +266,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 	for _, bad := range []string{"", "```sh\ntrue\n", "```\ntrue\n```\n", "```output\na\n```\n", "```sh\ntrue\n```\n```output\na\n```\n```output\nb\n```\n",
-		"```bash\ntrue\n```\n", "```sh server\nsleep 1\n```\n"} {
+		"```bash\ntrue\n```\n", "```sh server\nsleep 1\n```\n", "```sh\ntrue\n```\n\n    false\n"} {
 		if g, err := parse(bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, g)
 		}
