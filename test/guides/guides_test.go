@@ -77,7 +77,9 @@ func build(t *testing.T, tools string) error {
 
 // follow starts a server as the guide has the reader do in another terminal,
 // and runs its commands in an empty folder. The reader's connection variables
-// are set, and PORT to one that a server of the guide's own may take.
+// are set, and PORT to one that a server of the guide's own may take. In the
+// end everything that was registered must be gone again, so that the guides
+// can be read one after the other.
 func follow(t *testing.T, tools string, g guide) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -92,6 +94,7 @@ func follow(t *testing.T, tools string, g guide) {
 	cmd.Dir, cmd.WaitDelay = t.TempDir(), 5*time.Second
 	cmd.Env = []string{"PATH=" + tools + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + t.TempDir(), "LANG=C.UTF-8", "PORT=" + freePort(t),
 		"CAMBIO_AUTHORITY=" + server.BaseURL, "CAMBIO_CA_FILE=" + server.CAFile, "CAMBIO_ACCESS_TOKEN=" + server.AdminToken}
+	before := registered(t, tools, cmd.Env)
 	out, err := cmd.CombinedOutput()
 	printed := strings.Split(string(out), separator)[1:]
 	for i, text := range printed {
@@ -102,6 +105,25 @@ func follow(t *testing.T, tools string, g guide) {
 	if err != nil {
 		t.Fatalf("%v in these commands:\n%s%s", err, g.steps[len(printed)-1].commands, printed[len(printed)-1])
 	}
+	if after := registered(t, tools, cmd.Env); after != before {
+		t.Errorf("the guide begins with\n%sand ends with\n%s", before, after)
+	}
+}
+
+// registered lists the applications and managed identities.
+func registered(t *testing.T, tools string, env []string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, kind := range []string{"app", "identity"} {
+		list := exec.CommandContext(t.Context(), filepath.Join(tools, "cambio"), kind, "list", "-o", "tsv")
+		list.Env = env
+		out, err := list.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		all.Write(out)
+	}
+	return all.String()
 }
 
 func freePort(t *testing.T) string {
