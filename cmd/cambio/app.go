@@ -182,6 +182,7 @@ func createApplication(ctx context.Context, op *operation, properties map[string
 func appListCommand(c *connection) *cobra.Command {
 	var deleted bool
 	cmd := &cobra.Command{Use: "list", Short: "List the applications", Args: noArguments,
+		Long:    "Lists the applications: all of them, or those that the caller owns if it holds Application.ReadWrite.OwnedBy alone.",
 		Example: "  cambio app list\n  cambio app list --deleted\n  cambio app list -o tsv | cut -f2"}
 	cmd.Flags().BoolVar(&deleted, "deleted", false, "list those that were deleted and can be restored instead")
 	return c.reading(cmd, func(ctx context.Context, op *operation, _ []string) error {
@@ -193,6 +194,7 @@ func appListCommand(c *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		op.noteOwnedOnly()
 		t := table{head: []string{"NAME", "APP ID", "OBJECT ID", "UNIQUE NAME", "IDENTIFIER URIS"}}
 		for _, a := range all {
 			t.rows = append(t.rows, []string{a.DisplayName, a.AppID, a.ID, a.UniqueName, strings.Join(a.IdentifierURIs, " ")})

@@ -42,6 +42,8 @@ func (f *auditFlags) path() (string, error) {
 		return "", usageError{errors.New("--config and --state exclude each other")}
 	case f.state != "":
 		return filepath.Join(f.state, "cambio.db"), nil
+	case f.config == "":
+		return "", usageError{errors.New("say whose audit trail: --config FILE, or --state DIR of a development server")}
 	}
 	cfg, err := loadConfig(f.config)
 	return cfg.Database.Path, err

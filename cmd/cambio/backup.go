@@ -85,7 +85,7 @@ func restoreCommand() *cobra.Command {
 	}
 	configFlag(cmd, &f.config)
 	cmd.Flags().StringVar(&f.from, "from", "", "`FILE` that `cambio backup` wrote (required)")
-	cmd.Flags().BoolVar(&f.skipKeys, "skip-key-check", false, "restore although the key-encryption key may not read the signing keys; `cambio keys remove` then takes them out")
+	cmd.Flags().BoolVar(&f.skipKeys, "skip-key-check", false, "restore although the key-encryption key may not read the signing keys; cambio keys remove then takes them out")
 	_ = cmd.MarkFlagFilename("from") // the flag is there
 	return cmd
 }

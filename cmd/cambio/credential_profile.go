@@ -43,9 +43,13 @@ func (f *overrideFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.description, "description", "", "`TEXT` for people")
 }
 
-// apply makes the credential of a proposal.
-func (f *overrideFlags) apply(p profile.Proposal) (admin.Credential, error) {
+// apply makes the credential of a proposal. A managed identity's has the
+// description that was asked for or none, since it keeps none.
+func (f *overrideFlags) apply(p profile.Proposal, holder *holderFlags) (admin.Credential, error) {
 	c := p.Credential
+	if holder.identity != "" {
+		c.Description = ""
+	}
 	if f.name != "" {
 		c.Name = f.name
 	}
@@ -76,7 +80,7 @@ func credentialProfileCommand(c *connection, p *profile.Profile) *cobra.Command 
 		if err != nil {
 			return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 		}
-		want, err := f.overrides.apply(proposal)
+		want, err := f.overrides.apply(proposal, &f.holder)
 		if err != nil {
 			return err
 		}

@@ -239,7 +239,10 @@ func TestCredentialOfAnIdentity(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &identity); err != nil || identity.Properties.ClientID == "" {
 		t.Fatal(out, err)
 	}
-	p.run(t, "credential", "create", "kubernetes", "--identity", "shop", "-g", "team-a", "--issuer", issuer, "--namespace", "shop", "--service-account", "api")
+	_, notes, err := p.try("credential", "create", "kubernetes", "--identity", "shop", "-g", "team-a", "--issuer", issuer, "--namespace", "shop", "--service-account", "api")
+	if err != nil || strings.Contains(notes, "description") { // nobody asked for one
+		t.Errorf("%v\n%s", err, notes)
+	}
 	token := p.token(t, `{"iss":"`+issuer+`","sub":"system:serviceaccount:shop:api","aud":["api://AzureADTokenExchange"]}`)
 	if status, refusal := p.exchange(t, identity.Properties.ClientID, token); status != http.StatusOK {
 		t.Errorf("%d %s", status, refusal)
@@ -276,7 +279,7 @@ func TestDangerousTokens(t *testing.T) {
 	p := rehearse(t, githubIssuer)
 	shared := p.token(t, `{"iss":"`+githubIssuer+`","sub":"repo:acme@1/shop@2:pull_request","aud":"https://github.com/acme"}`)
 	_, notes, err := p.try("credential", "create", "--app", p.app, "--from-token", p.file(t, shared), "--yes")
-	if err != nil || !strings.Contains(notes, "this very token does not match") || !strings.Contains(notes, "read rights") {
+	if err != nil || !strings.Contains(notes, "this very token does not match") || !strings.Contains(notes, "read rights") || !strings.Contains(notes, "  --pull-request\n") {
 		t.Errorf("%v\n%s", err, notes)
 	}
 	if status, refusal := p.exchange(t, p.app, shared); status != http.StatusUnauthorized || !strings.Contains(refusal, "AADSTS700212") {

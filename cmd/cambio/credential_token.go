@@ -81,7 +81,7 @@ func (f *tokenFlags) propose(cmd *cobra.Command, d *definitionFlags, holder *hol
 		return fmt.Errorf("--from-token: no credential can match this token: %w", err)
 	}
 	overrides := overrideFlags{name: d.name, audiences: d.audiences, description: d.description}
-	want, err := overrides.apply(proposal)
+	want, err := overrides.apply(proposal, holder)
 	if err != nil {
 		return err
 	}
@@ -146,9 +146,13 @@ func showToken(out io.Writer, c profile.Claims, p profile.Proposal) error {
 	}
 	fmt.Fprintf(&b, "\nPlatform: %s (%s)\n", p.Profile.Title, p.Profile.Name)
 	for i := range p.Profile.Parameters {
-		name := p.Profile.Parameters[i].Name
-		if value := p.Parameters[name]; value != "" && p.Profile.Name != "other" {
-			fmt.Fprintf(&b, "  --%s %s\n", name, printable(value))
+		parameter := &p.Profile.Parameters[i]
+		switch value := p.Parameters[parameter.Name]; {
+		case value == "" || p.Profile.Name == "other":
+		case parameter.IsFlag():
+			fmt.Fprintf(&b, "  --%s\n", parameter.Name)
+		default:
+			fmt.Fprintf(&b, "  --%s %s\n", parameter.Name, printable(value))
 		}
 	}
 	b.WriteString("\n")

@@ -128,6 +128,13 @@ func (op *operation) list(t table) error {
 	return printList(op.out, op.form, sorted)
 }
 
+// noteOwnedOnly says that a list is not one of everything.
+func (op *operation) noteOwnedOnly() {
+	if op.SeesOwnedOnly() {
+		op.note("Note: these are the applications that you own; to list all takes Application.Read.All.")
+	}
+}
+
 // confirm asks before something is deleted, when a person can answer.
 func (op *operation) confirm(what string) error {
 	if op.yes || op.dryRun || !isTerminal(op.in) {

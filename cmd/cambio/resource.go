@@ -144,6 +144,7 @@ func resourceListCommand(c *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		op.noteOwnedOnly()
 		t := table{head: []string{"NAME", "APP ID", "IDENTIFIER URIS", "APP ROLES"}}
 		for _, a := range all {
 			t.rows = append(t.rows, []string{a.DisplayName, a.AppID, strings.Join(a.IdentifierURIs, " "), roleValues(a.AppRoles)})

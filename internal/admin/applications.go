@@ -53,9 +53,14 @@ func readApplication(raw jsontext.Value) (Application, error) {
 	return a, err
 }
 
-// Applications lists every application.
+// Applications lists every application, or those that the caller owns if it
+// may not see the others (see SeesOwnedOnly).
 func (c *Client) Applications(ctx context.Context) ([]Application, error) {
-	return listOf(ctx, c, applicationsPath, readApplication)
+	all, err := listOf(ctx, c, applicationsPath, readApplication)
+	if KindOf(err) == Denied {
+		return c.ownedApplications(ctx, err)
+	}
+	return all, err
 }
 
 // listOf reads every page of a list.
@@ -93,7 +98,7 @@ func (c *Client) FindApplication(ctx context.Context, ref string) (Application, 
 	}
 	switch len(found) {
 	case 0:
-		return Application{}, NotFoundf("there is no application with the name, unique name or identifier URI %q", ref)
+		return Application{}, c.noApplication(ref)
 	case 1:
 		return found[0], nil
 	}
@@ -116,12 +121,16 @@ func afterID(candidate string) string {
 	return rest
 }
 
-// applicationsNamed finds the applications that a name may mean.
+// applicationsNamed finds the applications that a name may mean, among those
+// that the caller may see.
 func (c *Client) applicationsNamed(ctx context.Context, ref string) ([]Application, error) {
 	var found []Application
 	seen := map[string]bool{}
 	for _, filter := range []string{"uniqueName eq " + literal(ref), "displayName eq " + literal(ref), "identifierUris/any(x:x eq " + literal(ref) + ")"} {
 		some, err := listOf(ctx, c, filtered(applicationsPath, filter), readApplication)
+		if KindOf(err) == Denied {
+			return c.ownedNamed(ctx, ref, err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -51,6 +51,7 @@ type Client struct {
 	expires time.Time // when bearer ends; zero: not known
 
 	subscription string // of the tenant; empty: not asked yet
+	ownedOnly    bool   // see SeesOwnedOnly
 }
 
 // New makes a client. Nothing is sent before the first request.

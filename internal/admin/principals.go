@@ -62,9 +62,9 @@ func (c *Client) FindPrincipal(ctx context.Context, ref string) (ServicePrincipa
 	if IsGUID(ref) {
 		return c.principalByID(ctx, ref)
 	}
-	found, err := listOf(ctx, c, filtered(principalsPath, "displayName eq "+literal(ref)), readPrincipal)
-	if err != nil {
-		return ServicePrincipal{}, err
+	found, denied := listOf(ctx, c, filtered(principalsPath, "displayName eq "+literal(ref)), readPrincipal)
+	if denied != nil && KindOf(denied) != Denied { // who is denied may own what is meant
+		return ServicePrincipal{}, denied
 	}
 	applications, err := c.applicationsNamed(ctx, ref)
 	if err != nil {
@@ -86,6 +86,9 @@ func (c *Client) FindPrincipal(ctx context.Context, ref string) (ServicePrincipa
 	}
 	switch len(found) {
 	case 0:
+		if denied != nil {
+			return ServicePrincipal{}, denied
+		}
 		return ServicePrincipal{}, NotFoundf("there is no application or managed identity named %q", ref)
 	case 1:
 		return found[0], nil

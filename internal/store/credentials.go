@@ -232,7 +232,7 @@ func (tx *Tx) checkLimit(c *directory.FederatedIdentityCredential) error {
 	}
 	n, err := tx.CredentialCount(ctx, c.TenantID, c.ParentID)
 	if err == nil && n >= directory.MaxStrictCredentials {
-		err = directory.Errorf(directory.LimitReached, "", "There are %d federated identity credentials already, the most that one object of this tenant may have.", n)
+		err = directory.Errorf(directory.LimitReached, "", "There are %d federated identity credentials already; an object of a tenant with compat strict may have %d.", n, directory.MaxStrictCredentials)
 	}
 	return err
 }

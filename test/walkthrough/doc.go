@@ -1,3 +1,3 @@
-// Package walkthrough runs the commands of docs/walkthrough.md and of the trust
-// guide, as they stand there, against "cambio dev". It is outside the product, like its reader.
+// Package walkthrough runs the commands of docs/walkthrough.md, as they stand
+// there, against "cambio dev". It is outside the product, like its reader.
 package walkthrough
