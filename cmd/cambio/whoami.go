@@ -62,7 +62,8 @@ func askWho(ctx context.Context, client *admin.Client) (caller, error) {
 	if who.Identity, err = client.Identity(ctx); err != nil {
 		return who, err
 	}
-	who.TenantName, err = client.TenantName(ctx)
+	t, err := client.Tenant(ctx)
+	who.TenantName = t.DisplayName
 	return who, err
 }
 

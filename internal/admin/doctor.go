@@ -190,7 +190,7 @@ func (c *Client) checkAccess(ctx context.Context, possible bool) []Check {
 	}
 	id, err := c.Identity(ctx)
 	if err == nil {
-		_, err = c.TenantName(ctx)
+		_, err = c.Tenant(ctx)
 	}
 	if err != nil {
 		return []Check{{"sign-in", Fail, err.Error(), "the message names what was presented; compare it with the client's credentials (`cambio credential list`), or sign in with a new access token"},

@@ -1,26 +1,61 @@
 package admin
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"net/http"
 
-// TenantName asks the server for the display name of the caller's tenant,
-// which it tells everybody whose token it accepts.
-func (c *Client) TenantName(ctx context.Context) (string, error) {
-	raw, err := c.Get(ctx, "/v1.0/organization")
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Tenant is the tenant that the caller belongs to. Raw is all of it.
+type Tenant struct {
+	ID          string `json:"id"`
+	DisplayName string `json:"displayName"`
+	Domains     []struct {
+		Name string `json:"name"`
+	} `json:"verifiedDomains"`
+	Compat           string `json:"compat"` // relaxed or strict
+	FederationPolicy struct {
+		Disabled       bool `json:"disabled"`
+		RequiredClaims []struct {
+			Issuer string   `json:"issuer"`
+			Claim  string   `json:"claim"`
+			Values []string `json:"values"`
+		} `json:"requiredClaims"`
+	} `json:"federationPolicy"`
+
+	Raw jsontext.Value `json:"-"`
+}
+
+const organizationPath = "/v1.0/organization"
+
+func readTenant(raw jsontext.Value) (Tenant, error) {
+	var t Tenant
+	err := decode(raw, &t)
+	t.Raw = raw
+	return t, err
+}
+
+// Tenant returns the caller's tenant.
+func (c *Client) Tenant(ctx context.Context) (Tenant, error) {
+	list, err := c.List(ctx, organizationPath)
 	if err != nil {
-		return "", err
+		return Tenant{}, err
 	}
-	var page struct {
-		Value []struct {
-			DisplayName string `json:"displayName"`
-		} `json:"value"`
+	if len(list) != 1 {
+		return Tenant{}, fmt.Errorf("the server shows %d tenants, which should be one", len(list))
 	}
-	if err := decode(raw, &page); err != nil {
-		return "", err
+	return readTenant(list[0])
+}
+
+// UpdateTenant changes the given properties of organization and returns what
+// the tenant is then.
+func (c *Client) UpdateTenant(ctx context.Context, t Tenant, properties map[string]any) (Tenant, error) {
+	if _, err := c.Change(ctx, http.MethodPatch, organizationPath+"/"+t.ID, properties, nil); err != nil || c.IsDryRun() {
+		return t, err
 	}
-	if len(page.Value) == 0 {
-		return "", NotFoundf("the server shows no tenant")
-	}
-	return page.Value[0].DisplayName, nil
+	return c.Tenant(ctx)
 }
 
 // Subscription is the id of the tenant's one subscription, which is that of
