@@ -126,10 +126,7 @@ func (q *request) getApplication() error {
 	if err != nil {
 		return err
 	}
-	if err := q.shows(&app); err != nil {
-		return err
-	}
-	return q.entity("applications", applicationObject(&app, &q.call.Tenant, seconds(app.CreatedAt)))
+	return q.show(&app, "applications", applicationObject(&app, &q.call.Tenant, seconds(app.CreatedAt)))
 }
 
 func (q *request) createApplication() error {

@@ -123,10 +123,7 @@ func (q *request) getCredential() error {
 	if err != nil {
 		return err
 	}
-	if err := q.shows(&c); err != nil {
-		return err
-	}
-	return q.entity(credentialsContext(&app), q.credentialObject(&c))
+	return q.show(&c, credentialsContext(&app), q.credentialObject(&c))
 }
 
 func (q *request) createCredential() error {
