@@ -163,8 +163,8 @@ func TestRightsEndWhileTheBodyArrives(t *testing.T) {
 	req.Header.Set("Authorization", "Bearer "+token)
 	recorder := httptest.NewRecorder()
 	r.Handler().ServeHTTP(recorder, req)
-	if recorder.Code != http.StatusUnauthorized {
-		t.Errorf("status %d: %s", recorder.Code, recorder.Body)
+	if recorder.Code != http.StatusUnauthorized || recorder.Header().Get("WWW-Authenticate") == "" {
+		t.Errorf("status %d, challenge %q: %s", recorder.Code, recorder.Header().Get("WWW-Authenticate"), recorder.Body)
 	}
 }
 
