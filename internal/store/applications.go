@@ -283,9 +283,6 @@ func (tx *Tx) DeleteApplication(tenantID, id string) error {
 			return err
 		}
 	}
-	if err := tx.deleteCredentialsOf(tenantID, a.ID); err != nil {
-		return err
-	}
 	for _, statement := range []string{
 		"DELETE FROM identifier_uris WHERE tenant_id = ? AND application_id = ?",
 		"DELETE FROM owners WHERE tenant_id = ? AND object_id = ?",

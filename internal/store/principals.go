@@ -116,8 +116,9 @@ func (tx *Tx) UpdateServicePrincipal(p *directory.ServicePrincipal) error {
 	return nil
 }
 
-// DeleteServicePrincipal removes a service principal with every assignment of
-// X
+// DeleteServicePrincipal removes a service principal with its owners, its
+// ownerships and every assignment of or to it. It is kept among the deleted
+// items, but for what it owned.
 func (tx *Tx) DeleteServicePrincipal(tenantID, id string) error {
 	p, err := tx.ServicePrincipal(context.Background(), tenantID, Ref{ID: id})
 	if err != nil {

@@ -96,7 +96,8 @@ func (tx *Tx) newID(id *string) error {
 	}
 	var retired bool
 	err := tx.q.QueryRowContext(context.Background(),
-		"SELECT EXISTS (SELECT 1 FROM retired_ids WHERE id = ?)", *id).Scan(&retired)
+		"SELECT EXISTS (SELECT 1 FROM retired_ids WHERE id = ?1)"+
+			" OR EXISTS (SELECT 1 FROM credentials c JOIN deleted_items d ON d.id = c.parent_id WHERE c.id = ?1)", *id).Scan(&retired)
 	if err == nil && retired {
 		err = directory.Errorf(directory.NameTaken, "id", "The identifier '%s' belonged to a deleted object. Identifiers are not used again; choose another.", *id)
 	}
