@@ -137,6 +137,26 @@ func TestManagementTokenEnds(t *testing.T) {
 	}
 }
 
+// Nobody without a token makes the database write.
+func TestGuessedBootstrapTokensWriteNothing(t *testing.T) {
+	r := newRig(t)
+	before := r.db.Stats()
+	for range 3 {
+		if got := r.call("GET", "/v1.0/applications", bootstrap.TokenPrefix+"guess", ""); got.Code != http.StatusUnauthorized {
+			t.Errorf("status %d: %s", got.Code, got.Body)
+		}
+	}
+	if after := r.db.Stats(); after.Commits != before.Commits {
+		t.Errorf("%d transactions for guessed tokens", after.Commits-before.Commits)
+	}
+	if got := r.call("GET", "/v1.0/applications", r.admin.BootstrapToken, ""); got.Code != http.StatusOK {
+		t.Errorf("the true token: status %d: %s", got.Code, got.Body)
+	}
+	if got := r.call("GET", "/v1.0/applications", r.admin.BootstrapToken, ""); got.Code != http.StatusUnauthorized {
+		t.Errorf("again: status %d: %s", got.Code, got.Body)
+	}
+}
+
 func (r *rig) write(t *testing.T, fn func(*store.Tx) error) {
 	t.Helper()
 	if err := r.db.Write(context.Background(), store.Change{TenantID: r.admin.TenantID, Action: "test"}, fn); err != nil {
