@@ -94,7 +94,7 @@ func (s *surface) handle(step func(*request) error) management.Handler {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		p, internal := problemOf(err)
+		p, internal := problemOf(q.conceal(err))
 		if internal {
 			s.logger.Error("management request failed", "request_id", c.RequestID, "path", r.URL.Path, "error", err)
 		}
