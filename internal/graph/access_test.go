@@ -181,3 +181,34 @@ func TestOwnedByDoesNotLearnWhoHoldsAName(t *testing.T) {
 	asAdmin(func() { f.application(`{"displayName":"Secret","uniqueName":"own"}`) })
 	refused(f.do("POST", deletedItems+own+"/restore", ""))
 }
+
+// Making somebody an owner of one's own application is no way to read it.
+func TestOwnedBySeesOnlyTheIDsOfOtherOwners(t *testing.T) {
+	f := newFixture(t, directory.Relaxed)
+	_, appID := f.application(`{"displayName":"Secret","identifierUris":["api://secret"]}`)
+	secret := f.servicePrincipal(appID)
+	caller, asAdmin := f.ownedBy("pipeline")
+	own, _ := f.application(`{"displayName":"own"}`)
+	path := "/v1.0/applications/" + own + "/owners"
+	f.do("GET", "/v1.0/servicePrincipals/"+secret, "").want(403, CodeDenied)
+	f.do("POST", path+"/$ref", reference(secret)).want(204, "")
+	names := func() map[string]any {
+		t.Helper()
+		found := map[string]any{}
+		for _, owner := range f.do("GET", path, "").want(200, "").values() {
+			if owner["@odata.type"] != typeServicePrincipal {
+				t.Errorf("owner %v", owner)
+			}
+			found[owner["id"].(string)] = owner["displayName"]
+		}
+		return found
+	}
+	if got := names(); len(got) != 2 || got[secret] != nil || got[caller] != "pipeline" {
+		t.Errorf("the caller sees %v", got)
+	}
+	asAdmin(func() {
+		if got := names(); got[secret] != "Secret" || got[caller] != "pipeline" {
+			t.Errorf("the administrator sees %v", got)
+		}
+	})
+}
