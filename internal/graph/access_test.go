@@ -177,7 +177,9 @@ func TestOwnedByDoesNotLearnWhoHoldsAName(t *testing.T) {
 	}
 	refused(f.do("PATCH", "/v1.0/applications/"+own, `{"identifierUris":["api://taken"]}`))
 	f.do("DELETE", "/v1.0/applications/"+own, "").want(204, "")
-	asAdmin(func() { f.do("PATCH", "/v1.0/applications/"+secret, `{"uniqueName":"taken","identifierUris":["api://own"]}`).want(204, "") })
+	asAdmin(func() {
+		f.do("PATCH", "/v1.0/applications/"+secret, `{"uniqueName":"taken","identifierUris":["api://own"]}`).want(204, "")
+	})
 	asAdmin(func() { f.application(`{"displayName":"Secret","uniqueName":"own"}`) })
 	refused(f.do("POST", deletedItems+own+"/restore", ""))
 }

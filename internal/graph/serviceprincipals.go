@@ -126,6 +126,16 @@ func (q *request) describe(sp *directory.ServicePrincipal) (object, error) {
 	return servicePrincipalObject(sp, &app, seconds(sp.CreatedAt)), nil
 }
 
+// servicePrincipalOf is a service principal's JSON; its application is among
+// apps, by appId, unless it is a managed identity.
+func servicePrincipalOf(sp *directory.ServicePrincipal, apps map[string]*directory.Application) object {
+	app := apps[sp.AppID]
+	if app == nil {
+		app = &directory.Application{}
+	}
+	return servicePrincipalObject(sp, app, seconds(sp.CreatedAt))
+}
+
 // applicationReader is what *store.DB and *store.Tx have in common here.
 type applicationReader interface {
 	Application(ctx context.Context, tenantID string, ref store.Ref) (directory.Application, error)
@@ -179,11 +189,17 @@ func (q *request) listServicePrincipals() error {
 	if err != nil {
 		return err
 	}
+	appIDs := make([]string, len(page.items))
+	for i := range page.items {
+		appIDs[i] = page.items[i].AppID
+	}
+	apps, err := q.db.ApplicationsAmong(q.r.Context(), q.call.Tenant.ID, appIDs)
+	if err != nil {
+		return err
+	}
 	values := make([]object, len(page.items))
 	for i := range page.items {
-		if values[i], err = q.describe(&page.items[i]); err != nil {
-			return err
-		}
+		values[i] = servicePrincipalOf(&page.items[i], apps)
 	}
 	return q.page("servicePrincipals", opts, values, page.next, page.total)
 }

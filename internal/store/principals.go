@@ -35,6 +35,22 @@ func (r reads) ServicePrincipal(ctx context.Context, tenantID string, ref Ref) (
 	})
 }
 
+// ServicePrincipalsAmong returns the service principals of a tenant whose id is
+// one of ids, which are in lower case, by id.
+func (r reads) ServicePrincipalsAmong(ctx context.Context, tenantID string, ids []string) (map[string]*directory.ServicePrincipal, error) {
+	among, err := encode(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.q.QueryContext(ctx, "SELECT "+principalColumns+" FROM service_principals WHERE tenant_id = ? AND id IN (SELECT value FROM json_each(?))", tenantID, among)
+	items, err := all(rows, err, scanPrincipal)
+	found := make(map[string]*directory.ServicePrincipal, len(items))
+	for i := range items {
+		found[items[i].ID] = &items[i]
+	}
+	return found, err
+}
+
 // ServicePrincipals lists the service principals of a tenant and reports
 // whether more follow. Filters: displayName eq and startswith (any case),
 // appId, id, servicePrincipalType and servicePrincipalNames eq (the appId or
