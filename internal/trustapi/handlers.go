@@ -93,6 +93,10 @@ func (q *request) etag(c *directory.Contents) string {
 
 // export answers with the tenant's document.
 func (q *request) export() error {
+	asked, err := management.ReadPreconditions(q.r.Header)
+	if err != nil {
+		return err
+	}
 	s, err := q.state()
 	if err != nil {
 		return err
@@ -100,10 +104,6 @@ func (q *request) export() error {
 	d := trust.Export(s.contents, q.managementAppID)
 	tag := `"` + trust.Fingerprint(d) + `"`
 	q.w.Header().Set("ETag", tag)
-	asked, err := management.ReadPreconditions(q.r.Header)
-	if err != nil {
-		return err
-	}
 	if asked.NotModified(tag) {
 		q.w.WriteHeader(http.StatusNotModified)
 		return nil
