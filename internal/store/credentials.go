@@ -144,14 +144,13 @@ func (tx *Tx) DeleteCredential(tenantID, parentID, idOrName string) error {
 	return err
 }
 
-func (tx *Tx) deleteCredentialsOf(tenantID, parentID string) error {
-	_, err := tx.exec("INSERT OR IGNORE INTO retired_ids (id, at) SELECT id, ? FROM credentials WHERE tenant_id = ? AND parent_id = ?",
-		tx.now.UnixMicro(), tenantID, parentID)
+func (tx *Tx) deleteCredentialsOf(tenantID string, parents []string) error {
+	err := tx.eachOf(parents, "INSERT OR IGNORE INTO retired_ids (id, at) SELECT id, ?2 FROM credentials WHERE tenant_id = ?3 AND parent_id IN among",
+		tx.now.UnixMicro(), tenantID)
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec("DELETE FROM credentials WHERE tenant_id = ? AND parent_id = ?", tenantID, parentID)
-	return err
+	return tx.eachOf(parents, "DELETE FROM credentials WHERE tenant_id = ?2 AND parent_id IN among", tenantID)
 }
 
 // expressionOf is the expression to store; zero is that of a credential with a

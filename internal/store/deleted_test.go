@@ -131,3 +131,58 @@ func TestDeletionLeavesCredentialsInPlace(t *testing.T) {
 		t.Error("the id of a credential was given out again")
 	}
 }
+
+// Likewise a resource group: what it takes to delete one is less than it took
+// to make what is in it.
+func TestDeletionOfALargeGroup(t *testing.T) {
+	db := open(t, store.Config{Path: filepath.Join(t.TempDir(), "state", "cambio.db")})
+	w := newWorld(t, db)
+	const identities = 6000
+	id := w.app.TenantID
+	took := func(fn func(*store.Tx) error) time.Duration {
+		t.Helper()
+		start := time.Now()
+		if err := db.Write(t.Context(), store.Change{}, fn); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(start)
+	}
+	var last directory.ManagedIdentity
+	made := took(func(tx *store.Tx) error {
+		if _, err := tx.PutResourceGroup(&directory.ResourceGroup{TenantID: id, SubscriptionID: id, Name: "RG", Location: "local"}); err != nil {
+			return err
+		}
+		for i := range identities {
+			last = directory.ManagedIdentity{TenantID: id, SubscriptionID: id, ResourceGroup: "rg", Name: fmt.Sprint("id-", i), Location: "local"}
+			if _, err := tx.PutManagedIdentity(&last); err != nil {
+				return err
+			}
+		}
+		c := w.credential("one")
+		c.ParentID = last.PrincipalID
+		return tx.CreateCredential(c)
+	})
+	records := db.Records(store.RecordsConfig{})
+	if _, err := records.Client(t.Context(), id, last.ClientID); err != nil {
+		t.Fatal(err)
+	}
+	deleted := took(func(tx *store.Tx) error { return tx.DeleteResourceGroup(id, id, "rg") })
+	t.Logf("%d identities: made in %v, deleted in %v", identities, made, deleted)
+	if deleted > made+made/4 {
+		t.Errorf("deleting %d identities took %v, making them %v", identities, deleted, made)
+	}
+	if _, err := records.Client(t.Context(), id, last.ClientID); err != store.ErrNotFound {
+		t.Errorf("a deleted identity: %v", err)
+	}
+	if left, _, err := db.ManagedIdentities(t.Context(), id, id, "", store.ListQuery{}); err != nil || len(left) != 0 {
+		t.Errorf("%d identities left, %v", len(left), err)
+	}
+	for _, retired := range []string{last.PrincipalID, last.ClientID} {
+		err := db.Write(t.Context(), store.Change{}, func(tx *store.Tx) error {
+			return tx.CreateApplication(&directory.Application{TenantID: id, DisplayName: "x", AppID: retired})
+		})
+		if err == nil {
+			t.Errorf("%s was given out again", retired)
+		}
+	}
+}

@@ -150,16 +150,22 @@ func (tx *Tx) DeleteServicePrincipal(tenantID, id string) error {
 }
 
 func (tx *Tx) removePrincipal(p directory.ServicePrincipal) error {
+	tx.touchApp(p.TenantID, p.AppID)
+	return tx.removePrincipals(p.TenantID, []string{p.ID})
+}
+
+// removePrincipals removes service principals, whose records the caller
+// touches.
+func (tx *Tx) removePrincipals(tenantID string, ids []string) error {
 	for _, statement := range []string{
-		"DELETE FROM assignments WHERE tenant_id = ?1 AND (principal_id = ?2 OR resource_id = ?2)",
-		"DELETE FROM owners WHERE tenant_id = ?1 AND (object_id = ?2 OR owner_id = ?2)",
-		"DELETE FROM bootstrap_tokens WHERE tenant_id = ?1 AND principal_id = ?2",
-		"DELETE FROM service_principals WHERE tenant_id = ?1 AND id = ?2",
+		"DELETE FROM assignments WHERE tenant_id = ?2 AND (principal_id IN among OR resource_id IN among)",
+		"DELETE FROM owners WHERE tenant_id = ?2 AND (object_id IN among OR owner_id IN among)",
+		"DELETE FROM bootstrap_tokens WHERE tenant_id = ?2 AND principal_id IN among",
+		"DELETE FROM service_principals WHERE tenant_id = ?2 AND id IN among",
 	} {
-		if _, err := tx.exec(statement, p.TenantID, p.ID); err != nil {
+		if err := tx.eachOf(ids, statement, tenantID); err != nil {
 			return err
 		}
 	}
-	tx.touchApp(p.TenantID, p.AppID)
-	return tx.retire(p.ID)
+	return tx.retire(ids...)
 }
