@@ -52,7 +52,9 @@ func TestResourceGroups(t *testing.T) {
 	if made.string("id") != group || made.string("type") != "Microsoft.Resources/resourceGroups" || made.property("provisioningState") != "Succeeded" {
 		t.Errorf("created: %s", made.text)
 	}
-	f.do("HEAD", group+version, "").want(204, "")
+	tag := f.do("HEAD", group+version, "").want(204, "").header.Get("ETag")
+	f.do("HEAD", group+version, "", "If-None-Match", tag).want(304, "")
+	f.do("GET", group+version, "", "If-None-Match", tag).want(304, "")
 	f.do("PUT", strings.ToUpper(group)+version, `{"location":"westeurope"}`).want(200, "")
 	f.do("PUT", group+version, `{"location":"local"}`).want(409, CodeInvalidLocation)
 	f.do("PUT", group+version, `{}`).want(400, CodeBadRequest)

@@ -73,11 +73,14 @@ type answer struct {
 	body   map[string]any
 }
 
-func (f *fixture) do(method, path, body string) answer {
+func (f *fixture) do(method, path, body string, headers ...string) answer {
 	f.t.Helper()
 	r := httptest.NewRequest(method, testBase+path, strings.NewReader(body))
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json; charset=utf-8")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
 	f.router.ServeHTTP(w, r)

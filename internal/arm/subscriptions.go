@@ -144,7 +144,11 @@ func (q *request) headGroup() error {
 	if err != nil {
 		return err
 	}
-	q.w.Header().Set("ETag", management.ETag(&g))
+	tag := management.ETag(&g)
+	q.w.Header().Set("ETag", tag)
+	if q.conditions.NotModified(tag) {
+		return errNotModified
+	}
 	q.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

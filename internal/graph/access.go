@@ -2,6 +2,8 @@ package graph
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strings"
 
 	"cambio/internal/directory"
@@ -68,6 +70,17 @@ func (q *request) mayTouchSome(all management.Permission) error {
 		return nil
 	}
 	return denied()
+}
+
+// conceal keeps from a caller that may not read all applications which of them
+// has the name that it asked for.
+func (q *request) conceal(err error) error {
+	var rule *directory.Error
+	if !errors.As(err, &rule) || rule.Kind != directory.NameTaken || rule.Target != "uniqueName" && rule.Target != "identifierUris" ||
+		q.call.Caller.Holds(management.ApplicationReadAll) {
+		return err
+	}
+	return &Problem{http.StatusConflict, CodeSameKeyValue, "Another object with the same value for property " + rule.Target + " already exists."}
 }
 
 // writeTo is write for a change of an object that exists. Whether the caller

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"cambio/internal/directory"
@@ -155,4 +156,61 @@ func TestOwnershipEndsWhileTheBodyArrives(t *testing.T) {
 		}
 		f.do(r[0], r[1], r[2]).want(403, CodeDenied)
 	}
+}
+
+// Who may not read an application does not learn of it by asking for its names.
+func TestOwnedByDoesNotLearnWhoHoldsAName(t *testing.T) {
+	f := newFixture(t, directory.Relaxed)
+	secret, _ := f.application(`{"displayName":"Secret","uniqueName":"taken","identifierUris":["api://taken"]}`)
+	_, asAdmin := f.ownedBy("pipeline")
+	own, _ := f.application(`{"displayName":"own","uniqueName":"own"}`)
+	refused := func(a answer) {
+		t.Helper()
+		a.want(409, CodeSameKeyValue)
+		if told := strings.Contains(a.text, "Secret") || strings.Contains(a.text, secret); told != f.caller.Holds(management.ApplicationReadAll) {
+			t.Errorf("told %v: %s", told, a.text)
+		}
+	}
+	for _, body := range []string{`{"displayName":"x","uniqueName":"taken"}`, `{"displayName":"x","identifierUris":["api://taken"]}`} {
+		refused(f.do("POST", "/v1.0/applications", body))
+		asAdmin(func() { refused(f.do("POST", "/v1.0/applications", body)) })
+	}
+	refused(f.do("PATCH", "/v1.0/applications/"+own, `{"identifierUris":["api://taken"]}`))
+	f.do("DELETE", "/v1.0/applications/"+own, "").want(204, "")
+	asAdmin(func() {
+		f.do("PATCH", "/v1.0/applications/"+secret, `{"uniqueName":"taken","identifierUris":["api://own"]}`).want(204, "")
+	})
+	asAdmin(func() { f.application(`{"displayName":"Secret","uniqueName":"own"}`) })
+	refused(f.do("POST", deletedItems+own+"/restore", ""))
+}
+
+// Making somebody an owner of one's own application is no way to read it.
+func TestOwnedBySeesOnlyTheIDsOfOtherOwners(t *testing.T) {
+	f := newFixture(t, directory.Relaxed)
+	_, appID := f.application(`{"displayName":"Secret","identifierUris":["api://secret"]}`)
+	secret := f.servicePrincipal(appID)
+	caller, asAdmin := f.ownedBy("pipeline")
+	own, _ := f.application(`{"displayName":"own"}`)
+	path := "/v1.0/applications/" + own + "/owners"
+	f.do("GET", "/v1.0/servicePrincipals/"+secret, "").want(403, CodeDenied)
+	f.do("POST", path+"/$ref", reference(secret)).want(204, "")
+	names := func() map[string]any {
+		t.Helper()
+		found := map[string]any{}
+		for _, owner := range f.do("GET", path, "").want(200, "").values() {
+			if owner["@odata.type"] != typeServicePrincipal {
+				t.Errorf("owner %v", owner)
+			}
+			found[owner["id"].(string)] = owner["displayName"]
+		}
+		return found
+	}
+	if got := names(); len(got) != 2 || got[secret] != nil || got[caller] != "pipeline" {
+		t.Errorf("the caller sees %v", got)
+	}
+	asAdmin(func() {
+		if got := names(); got[secret] != "Secret" || got[caller] != "pipeline" {
+			t.Errorf("the administrator sees %v", got)
+		}
+	})
 }

@@ -94,7 +94,7 @@ func (s *surface) handle(step func(*request) error) management.Handler {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		p, internal := problemOf(err)
+		p, internal := problemOf(q.conceal(err))
 		if internal {
 			s.logger.Error("management request failed", "request_id", c.RequestID, "path", r.URL.Path, "error", err)
 		}
@@ -118,14 +118,18 @@ func (q *request) write(action, target string, fn func(*store.Tx) error) error {
 // errNotModified ends a GET whose If-None-Match names what would be shown.
 var errNotModified = errors.New("not modified")
 
-// shows sets the ETag of the object that is about to be shown.
-func (q *request) shows(object any) error {
-	tag := management.ETag(object)
+// show answers with one object, as entity does, and with the ETag of what it
+// shows.
+func (q *request) show(shown any, contextPath string, o object) error {
+	if _, err := selection(q.r); err != nil {
+		return err
+	}
+	tag := management.ETag(shown)
 	q.w.Header().Set("ETag", tag)
 	if q.conditions.NotModified(tag) {
 		return errNotModified
 	}
-	return nil
+	return q.entity(contextPath, o)
 }
 
 // guard refuses a write to an object that is not what the request asks for.

@@ -126,10 +126,7 @@ func (q *request) getApplication() error {
 	if err != nil {
 		return err
 	}
-	if err := q.shows(&app); err != nil {
-		return err
-	}
-	return q.entity("applications", applicationObject(&app, &q.call.Tenant, seconds(app.CreatedAt)))
+	return q.show(&app, "applications", applicationObject(&app, &q.call.Tenant, seconds(app.CreatedAt)))
 }
 
 func (q *request) createApplication() error {
@@ -185,7 +182,18 @@ func (q *request) updateApplication() error {
 		return err
 	}
 	if upsert {
-		return q.upsertApplication(b, ref.UniqueName)
+		made := q.storeApplication(b, &directory.Application{TenantID: q.call.Tenant.ID, UniqueName: ref.UniqueName})
+		if !isProblem(made, CodeSameKeyValue) {
+			return made
+		}
+		// Another request may have created it in between: then this one
+		// updates it.
+		if app, err = q.ownApplication(); isProblem(err, CodeNotFound) {
+			return made
+		}
+		if b.err = nil; err != nil {
+			return err
+		}
 	}
 	if strips(b) && q.isManagementResource(app.AppID) {
 		return managementResourceKept()
@@ -197,10 +205,6 @@ func (q *request) updateApplication() error {
 		return err
 	}
 	return q.noContent()
-}
-
-func (q *request) upsertApplication(b *body, uniqueName string) error {
-	return q.storeApplication(b, &directory.Application{TenantID: q.call.Tenant.ID, UniqueName: uniqueName})
 }
 
 // patchApplication reads, changes and writes in one transaction, so that two

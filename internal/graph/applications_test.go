@@ -1,8 +1,10 @@
 package graph
 
 import (
+	"context"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"cambio/internal/directory"
@@ -169,4 +171,24 @@ func TestManagementResourceIsKept(t *testing.T) {
 	if got := f.do("GET", "/v1.0/servicePrincipals/"+sp, "").want(200, ""); got.string("displayName") != "renamed" {
 		t.Error("the service principal kept its old name")
 	}
+}
+
+// Two requests that create what they update never meet in a 409.
+func TestUpsertsAtTheSameTime(t *testing.T) {
+	f := newFixture(t, directory.Relaxed)
+	const path = "/v1.0/applications(uniqueName='shop')"
+	upsert := func(body string) answer { return f.do("PATCH", path, body, "Prefer", "create-if-missing") }
+	var other sync.Once
+	f.stillAllowed = func(context.Context) error {
+		f.stillAllowed = nil
+		other.Do(func() { upsert(`{"displayName":"first","description":"kept"}`).want(201, "") })
+		return nil
+	}
+	upsert(`{"displayName":"second"}`).want(204, "")
+	if got := f.do("GET", path, "").want(200, ""); got.string("displayName") != "second" || got.string("description") != "kept" {
+		t.Errorf("after both: %s", got.text)
+	}
+	f.application(`{"displayName":"x","identifierUris":["api://x"]}`)
+	refused := f.do("PATCH", "/v1.0/applications(uniqueName='other')", `{"displayName":"x","identifierUris":["api://x"]}`, "Prefer", "create-if-missing")
+	refused.want(409, CodeSameKeyValue)
 }

@@ -3,6 +3,7 @@ package graph
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"cambio/internal/directory"
 	"cambio/internal/management"
@@ -47,28 +48,43 @@ func (s side) context(sp *directory.ServicePrincipal) string {
 	return "servicePrincipals(" + odataKey(sp.ID) + ")/" + s.name
 }
 
-func (q *request) assignmentObject(a *directory.AppRoleAssignment, createdAt string) (object, error) {
-	var names [2]string
-	for i, id := range []string{a.PrincipalID, a.ResourceID} {
-		sp, err := q.db.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: id})
-		if err != nil && !store.IsNotFound(err) {
-			return nil, err
-		}
-		if err == nil { // else it was deleted after the assignment was read
-			names[i] = sp.DisplayName
-		}
+// assignmentObjects are assignments as Graph shows them. form writes the time
+// of creation.
+func (q *request) assignmentObjects(list []directory.AppRoleAssignment, form func(time.Time) string) ([]object, error) {
+	ids := make([]string, 0, 2*len(list))
+	for i := range list {
+		ids = append(ids, list[i].PrincipalID, list[i].ResourceID)
 	}
+	principals, err := q.db.ServicePrincipalsAmong(q.r.Context(), q.call.Tenant.ID, ids)
+	if err != nil {
+		return nil, err
+	}
+	name := func(id string) string {
+		if sp := principals[id]; sp != nil {
+			return sp.DisplayName
+		}
+		return "" // deleted after the assignment was read
+	}
+	objects := make([]object, len(list))
+	for i := range list {
+		a := &list[i]
+		objects[i] = assignmentObject(a, name(a.PrincipalID), name(a.ResourceID), form(a.CreatedAt))
+	}
+	return objects, nil
+}
+
+func assignmentObject(a *directory.AppRoleAssignment, principal, resource, createdAt string) object {
 	return object{
 		{"id", a.ID},
 		{"deletedDateTime", nil},
 		{"appRoleId", a.AppRoleID},
 		{"createdDateTime", createdAt},
-		{"principalDisplayName", names[0]},
+		{"principalDisplayName", principal},
 		{"principalId", a.PrincipalID},
 		{"principalType", "ServicePrincipal"},
-		{"resourceDisplayName", names[1]},
+		{"resourceDisplayName", resource},
 		{"resourceId", a.ResourceID},
-	}, nil
+	}
 }
 
 func listAssignments(s side) func(*request) error {
@@ -87,11 +103,9 @@ func listAssignments(s side) func(*request) error {
 		if err != nil {
 			return err
 		}
-		values := make([]object, len(page.items))
-		for i := range page.items {
-			if values[i], err = q.assignmentObject(&page.items[i], seconds(page.items[i].CreatedAt)); err != nil {
-				return err
-			}
+		values, err := q.assignmentObjects(page.items, seconds)
+		if err != nil {
+			return err
 		}
 		return q.page(s.context(&sp), opts, values, page.next, page.total)
 	}
@@ -119,11 +133,11 @@ func getAssignment(s side) func(*request) error {
 		if err != nil {
 			return err
 		}
-		o, err := q.assignmentObject(&a, seconds(a.CreatedAt))
+		o, err := q.assignmentObjects([]directory.AppRoleAssignment{a}, seconds)
 		if err != nil {
 			return err
 		}
-		return q.entity(s.context(&sp), o)
+		return q.entity(s.context(&sp), o[0])
 	}
 }
 
@@ -156,11 +170,11 @@ func createAssignment(s side) func(*request) error {
 		if err != nil {
 			return err
 		}
-		o, err := q.assignmentObject(a, created(a.CreatedAt))
+		o, err := q.assignmentObjects([]directory.AppRoleAssignment{*a}, created)
 		if err != nil {
 			return err
 		}
-		return q.created(s.context(&sp), "/servicePrincipals/"+sp.ID+"/"+s.name+"/"+a.ID, o)
+		return q.created(s.context(&sp), "/servicePrincipals/"+sp.ID+"/"+s.name+"/"+a.ID, o[0])
 	}
 }
 

@@ -101,8 +101,10 @@ func (q *request) countCredentials() error {
 	if err != nil {
 		return err
 	}
-	total, err := countAll(opts, q.credentialsOf(&app), credentialID)
-	if err != nil {
+	var total int
+	l := opts.list()
+	l.Top, l.Total = 1, &total
+	if _, _, err := q.credentialsOf(&app)(l); err != nil {
 		return err
 	}
 	q.w.Header().Set("Content-Type", "text/plain")
@@ -123,10 +125,7 @@ func (q *request) getCredential() error {
 	if err != nil {
 		return err
 	}
-	if err := q.shows(&c); err != nil {
-		return err
-	}
-	return q.entity(credentialsContext(&app), q.credentialObject(&c))
+	return q.show(&c, credentialsContext(&app), q.credentialObject(&c))
 }
 
 func (q *request) createCredential() error {

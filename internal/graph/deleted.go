@@ -146,11 +146,11 @@ func (q *request) restoreDeletedItem() error {
 	if err != nil {
 		return err
 	}
-	kind, o, err := q.lookup(d.ID)
+	o, err := q.lookupOne(d.ID)
 	if err != nil {
 		return err
 	}
-	writeJSON(q.w, http.StatusOK, q.withContext("directoryObjects/$entity", typed(kind, o)))
+	writeJSON(q.w, http.StatusOK, q.withContext("directoryObjects/$entity", o))
 	return nil
 }
 

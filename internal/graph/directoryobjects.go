@@ -21,25 +21,41 @@ func typed(kind string, o object) object {
 	return append(object{{"@odata.type", kind}}, o...)
 }
 
-// lookup returns the application or service principal that has an object id,
-// with its type. The error is a Problem of code CodeNotFound when there is none.
-func (q *request) lookup(id string) (kind string, o object, err error) {
-	sp, err := q.db.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: id})
-	if err == nil {
-		o, err = q.describe(&sp)
-		return typeServicePrincipal, o, err
-	}
-	if !store.IsNotFound(err) {
-		return "", nil, err
-	}
-	app, err := q.db.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: id})
-	if store.IsNotFound(err) {
-		return "", nil, notFound(id)
-	}
+// lookup returns the applications and service principals that have the given
+// object ids, in lower case, with their types, by id. It takes a few queries,
+// however many they are.
+func (q *request) lookup(ids ...string) (map[string]object, error) {
+	ctx, tenant := q.r.Context(), q.call.Tenant.ID
+	principals, err := q.db.ServicePrincipalsAmong(ctx, tenant, ids)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	return typeApplication, applicationObject(&app, &q.call.Tenant, seconds(app.CreatedAt)), nil
+	names := slices.Clone(ids)
+	for _, sp := range principals {
+		names = append(names, sp.AppID)
+	}
+	apps, err := q.db.ApplicationsAmong(ctx, tenant, names)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]object, len(ids))
+	for _, id := range ids {
+		if sp := principals[id]; sp != nil {
+			found[id] = typed(typeServicePrincipal, servicePrincipalOf(sp, apps))
+		} else if app := apps[id]; app != nil && app.ID == id {
+			found[id] = typed(typeApplication, applicationObject(app, &q.call.Tenant, seconds(app.CreatedAt)))
+		}
+	}
+	return found, nil
+}
+
+// lookupOne is lookup of one object, which must exist.
+func (q *request) lookupOne(id string) (object, error) {
+	found, err := q.lookup(id)
+	if err == nil && found[id] == nil {
+		err = notFound(id)
+	}
+	return found[id], err
 }
 
 // directoryObject answers for any object id with what it is.
@@ -48,7 +64,7 @@ func (q *request) directoryObject() error {
 	if !ok {
 		return notFound(q.call.Params["object"])
 	}
-	kind, o, err := q.lookup(id)
+	o, err := q.lookupOne(id)
 	if err != nil {
 		return err
 	}
@@ -56,7 +72,7 @@ func (q *request) directoryObject() error {
 	if err != nil {
 		return err
 	}
-	writeJSON(q.w, http.StatusOK, q.withContext("directoryObjects/$entity", typed(kind, o).pick(selected)))
+	writeJSON(q.w, http.StatusOK, q.withContext("directoryObjects/$entity", o.pick(selected)))
 	return nil
 }
 
@@ -79,30 +95,30 @@ func (q *request) directoryObjectsByID() error {
 	if len(ids) == 0 || len(ids) > maxIDs {
 		return badRequest("The property 'ids' must hold 1 to 1000 object ids.")
 	}
-	values := []object{}
-	for _, text := range ids {
-		id, ok := guid(text)
-		if !ok {
+	for i, text := range ids {
+		var ok bool
+		if ids[i], ok = guid(text); !ok {
 			return badRequest("The property 'ids' must hold GUIDs; '" + shorten(text) + "' is none.")
 		}
-		kind, o, err := q.lookup(id)
-		if isProblem(err, CodeNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if ofType(kind, types) {
-			values = append(values, typed(kind, o))
+	}
+	found, err := q.lookup(ids...)
+	if err != nil {
+		return err
+	}
+	values := []object{}
+	for _, id := range ids {
+		if o := found[id]; o != nil && ofType(o[0].value, types) {
+			values = append(values, o)
 		}
 	}
 	writeJSON(q.w, http.StatusOK, append(q.withContext("directoryObjects", nil), member{"value", values}))
 	return nil
 }
 
-func ofType(kind string, types []string) bool {
+// ofType compares @odata.type, which is the first member of a typed object.
+func ofType(kind any, types []string) bool {
 	return len(types) == 0 || slices.ContainsFunc(types, func(t string) bool {
-		return strings.EqualFold(t, "directoryObject") || strings.EqualFold("#microsoft.graph."+t, kind)
+		return strings.EqualFold(t, "directoryObject") || strings.EqualFold("#microsoft.graph."+t, kind.(string))
 	})
 }
 
@@ -126,16 +142,15 @@ func (q *request) listOwnedObjects() error {
 	if err != nil {
 		return err
 	}
+	found, err := q.lookup(page.items...)
+	if err != nil {
+		return err
+	}
 	values := []object{}
 	for _, id := range page.items {
-		kind, o, err := q.lookup(id)
-		if isProblem(err, CodeNotFound) {
-			continue // deleted after the list was read
+		if o := found[id]; o != nil { // else it was deleted after the list was read
+			values = append(values, o)
 		}
-		if err != nil {
-			return err
-		}
-		values = append(values, typed(kind, o))
 	}
 	return q.page("directoryObjects", opts, values, page.next, page.total)
 }

@@ -88,10 +88,7 @@ func (q *request) getOrganization() error {
 	if err := q.inOrganization(); err != nil {
 		return err
 	}
-	if err := q.shows(&q.call.Tenant); err != nil {
-		return err
-	}
-	return q.entity("organization", organizationObject(&q.call.Tenant))
+	return q.show(&q.call.Tenant, "organization", organizationObject(&q.call.Tenant))
 }
 
 func (q *request) updateOrganization() error {

@@ -85,14 +85,26 @@ func listOwners(kind owned) func(*request) error {
 		}
 		values := make([]object, len(page.items))
 		for i := range page.items {
-			o, err := q.describe(&page.items[i])
-			if err != nil {
+			if values[i], err = q.describeOwner(&page.items[i]); err != nil {
 				return err
 			}
-			values[i] = typed(typeServicePrincipal, o)
 		}
 		return q.page("directoryObjects", opts, values, page.next, page.total)
 	}
+}
+
+// describeOwner shows no more than the id of an owner that the caller may not
+// read, as Graph does in lists of objects of which some are out of reach: it
+// could make anybody an owner of what it owns, to see more.
+func (q *request) describeOwner(sp *directory.ServicePrincipal) (object, error) {
+	o := object{{"id", sp.ID}}
+	err := q.mayTouch(q.db.Owns, touchedServicePrincipal(sp), management.ApplicationReadAll)
+	if err == nil {
+		o, err = q.describe(sp)
+	} else if isProblem(err, CodeDenied) {
+		err = nil
+	}
+	return typed(typeServicePrincipal, o), err
 }
 
 // listOwnerRefs lists the addresses of the owners (OData 4.01 protocol §11.2.8).

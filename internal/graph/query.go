@@ -139,7 +139,11 @@ func single[T any](item T, err error) (pageOf[T], error) {
 
 // readPage reads a page with list. id is the key that pages are ordered by.
 func readPage[T any](opts query, list func(store.ListQuery) ([]T, bool, error), id func(*T) string) (page pageOf[T], err error) {
-	items, more, err := list(opts.list())
+	l := opts.list()
+	if opts.count {
+		l.Total = &page.total
+	}
+	items, more, err := list(l)
 	if err != nil {
 		return page, err
 	}
@@ -147,25 +151,7 @@ func readPage[T any](opts query, list func(store.ListQuery) ([]T, bool, error), 
 	if more {
 		page.next = id(&items[len(items)-1])
 	}
-	if opts.count {
-		page.total, err = countAll(opts, list, id)
-	}
-	return page, err
-}
-
-func countAll[T any](opts query, list func(store.ListQuery) ([]T, bool, error), id func(*T) string) (total int, err error) {
-	l := opts.list()
-	l.Top, l.After = store.MaxPage, ""
-	for more := true; more; {
-		var items []T
-		if items, more, err = list(l); err != nil {
-			return 0, err
-		}
-		if total += len(items); more {
-			l.After = id(&items[len(items)-1])
-		}
-	}
-	return total, nil
+	return page, nil
 }
 
 // selection is the $select of a GET of one object. Other options have no

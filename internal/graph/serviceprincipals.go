@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"context"
+
 	"cambio/internal/directory"
 	"cambio/internal/management"
 	"cambio/internal/store"
@@ -117,15 +119,65 @@ func (q *request) findServicePrincipal() (sp directory.ServicePrincipal, err err
 // describe returns a service principal's JSON, for which its application is
 // needed.
 func (q *request) describe(sp *directory.ServicePrincipal) (object, error) {
-	var app directory.Application
-	if sp.Kind == directory.KindApplication {
-		var err error
-		app, err = q.db.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{AppID: sp.AppID})
-		if err != nil && !store.IsNotFound(err) {
-			return nil, err
-		}
+	app, err := q.applicationOf(q.db, sp)
+	if err != nil {
+		return nil, err
 	}
 	return servicePrincipalObject(sp, &app, seconds(sp.CreatedAt)), nil
+}
+
+// servicePrincipalOf is a service principal's JSON; its application is among
+// apps, by appId, unless it is a managed identity.
+func servicePrincipalOf(sp *directory.ServicePrincipal, apps map[string]*directory.Application) object {
+	app := apps[sp.AppID]
+	if app == nil {
+		app = &directory.Application{}
+	}
+	return servicePrincipalObject(sp, app, seconds(sp.CreatedAt))
+}
+
+// applicationReader is what *store.DB and *store.Tx have in common here.
+type applicationReader interface {
+	Application(ctx context.Context, tenantID string, ref store.Ref) (directory.Application, error)
+}
+
+// applicationOf returns the application of a service principal; it is empty
+// for a managed identity.
+func (q *request) applicationOf(from applicationReader, sp *directory.ServicePrincipal) (app directory.Application, err error) {
+	if sp.Kind != directory.KindApplication {
+		return app, nil
+	}
+	app, err = from.Application(q.r.Context(), q.call.Tenant.ID, store.Ref{AppID: sp.AppID})
+	if store.IsNotFound(err) {
+		err = nil
+	}
+	return app, err
+}
+
+// servicePrincipalState is all that can change of what is shown of a service
+// principal. Its entity tag is that of a service principal.
+type servicePrincipalState struct {
+	ServicePrincipal            *directory.ServicePrincipal
+	Description, SignInAudience string
+	IdentifierURIs              []string
+	AppRoles                    []directory.AppRole
+}
+
+func stateOf(sp *directory.ServicePrincipal, app *directory.Application) servicePrincipalState {
+	return servicePrincipalState{sp, app.Description, app.SignInAudience, app.IdentifierURIs, app.AppRoles}
+}
+
+// guardedPrincipal reads a service principal that is about to be changed, if
+// it is what the request asks for.
+func (q *request) guardedPrincipal(tx *store.Tx, id string) (sp directory.ServicePrincipal, err error) {
+	if sp, err = tx.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: id}); err != nil {
+		return sp, err
+	}
+	app, err := q.applicationOf(tx, &sp)
+	if err == nil {
+		err = q.guard(stateOf(&sp, &app))
+	}
+	return sp, err
 }
 
 func (q *request) listServicePrincipals() error {
@@ -137,11 +189,17 @@ func (q *request) listServicePrincipals() error {
 	if err != nil {
 		return err
 	}
+	appIDs := make([]string, len(page.items))
+	for i := range page.items {
+		appIDs[i] = page.items[i].AppID
+	}
+	apps, err := q.db.ApplicationsAmong(q.r.Context(), q.call.Tenant.ID, appIDs)
+	if err != nil {
+		return err
+	}
 	values := make([]object, len(page.items))
 	for i := range page.items {
-		if values[i], err = q.describe(&page.items[i]); err != nil {
-			return err
-		}
+		values[i] = servicePrincipalOf(&page.items[i], apps)
 	}
 	return q.page("servicePrincipals", opts, values, page.next, page.total)
 }
@@ -178,14 +236,11 @@ func (q *request) getServicePrincipal() error {
 	if err != nil {
 		return err
 	}
-	if err := q.shows(&sp); err != nil {
-		return err
-	}
-	o, err := q.describe(&sp)
+	app, err := q.applicationOf(q.db, &sp)
 	if err != nil {
 		return err
 	}
-	return q.entity("servicePrincipals", o)
+	return q.show(stateOf(&sp, &app), "servicePrincipals", servicePrincipalObject(&sp, &app, seconds(sp.CreatedAt)))
 }
 
 // setServicePrincipal copies the writable properties of a body into sp. Its
@@ -248,7 +303,7 @@ func (q *request) createServicePrincipal() error {
 	if err != nil {
 		return err
 	}
-	q.w.Header().Set("ETag", management.ETag(sp))
+	q.w.Header().Set("ETag", management.ETag(stateOf(sp, &app)))
 	return q.created("servicePrincipals", "/servicePrincipals/"+sp.ID, servicePrincipalObject(sp, &app, created(sp.CreatedAt)))
 }
 
@@ -263,11 +318,8 @@ func (q *request) updateServicePrincipal() error {
 	}
 	kept := q.isManagementResource(sp.AppID)
 	err = q.writeTo(touchedServicePrincipal(&sp), actionUpdateServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
-		sp, err := tx.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: sp.ID})
+		sp, err := q.guardedPrincipal(tx, sp.ID)
 		if err != nil {
-			return err
-		}
-		if err := q.guard(&sp); err != nil {
 			return err
 		}
 		before := sp
@@ -302,11 +354,8 @@ func (q *request) deleteServicePrincipal() error {
 		return managementResourceKept()
 	}
 	err = q.writeTo(touchedServicePrincipal(&sp), actionDeleteServicePrincipal, "servicePrincipals/"+sp.ID, func(tx *store.Tx) error {
-		sp, err := tx.ServicePrincipal(q.r.Context(), q.call.Tenant.ID, store.Ref{ID: sp.ID})
+		sp, err := q.guardedPrincipal(tx, sp.ID)
 		if err != nil {
-			return err
-		}
-		if err := q.guard(&sp); err != nil {
 			return err
 		}
 		return tx.DeleteServicePrincipal(q.call.Tenant.ID, sp.ID)

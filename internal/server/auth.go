@@ -139,8 +139,17 @@ func (s *Server) stillAllowed(ctx context.Context, r *http.Request, caller manag
 func (s *Server) authenticateBootstrap(ctx context.Context, bearer string) (directory.Tenant, management.Caller, error) {
 	none := directory.Tenant{}
 	hash := sha256.Sum256([]byte(bearer))
+	// Anybody can send what looks like one. Only the holder of one that was
+	// made may take the writer's time.
+	known, err := s.opt.DB.HasBootstrapToken(ctx, hash)
+	if err == nil && !known {
+		err = errUnauthenticated
+	}
+	if err != nil {
+		return none, management.Caller{}, err
+	}
 	var grant store.BootstrapToken
-	err := s.opt.DB.Write(ctx, store.Change{Via: "bootstrap", Action: "bootstrapToken.use"}, func(tx *store.Tx) (err error) {
+	err = s.opt.DB.Write(ctx, store.Change{Via: "bootstrap", Action: "bootstrapToken.use"}, func(tx *store.Tx) (err error) {
 		grant, err = tx.ConsumeBootstrapToken(hash, s.opt.Clock())
 		tx.SetTarget("tenants/" + grant.TenantID + "/servicePrincipals/" + grant.PrincipalID)
 		return err

@@ -58,7 +58,7 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 	tenant, caller, err := s.authenticate(r)
 	switch {
 	case errors.Is(err, errUnauthenticated):
-		w.Header().Set("WWW-Authenticate", `Bearer authorization_uri="`+s.opt.BaseURL+`/common/oauth2/authorize", error="invalid_token"`)
+		s.challenge(w)
 		fail(recorder, m.route.api, http.StatusUnauthorized, "InvalidAuthenticationToken", "Access token validation failure: "+err.Error()+".", call)
 	case err != nil:
 		s.opt.Log.Error("a caller could not be authenticated", "error", err)
@@ -77,11 +77,18 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 		call.Tenant, call.Caller = tenant, caller
 		call.Remaining = s.allowances[m.route.rate].Left(tenant.ID, caller.PrincipalID)
 		call.StillAllowed = func(ctx context.Context) (err error) {
-			call.Caller, err = s.stillAllowed(ctx, r, caller, m.route.permission)
+			if call.Caller, err = s.stillAllowed(ctx, r, caller, m.route.permission); errors.Is(err, management.ErrNoLongerAllowed) {
+				s.challenge(w)
+			}
 			return err
 		}
 		m.route.managed(recorder, r, call)
 	}
+}
+
+// challenge says how to authenticate, as every 401 must (RFC 9110 §15.5.2).
+func (s *Server) challenge(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", `Bearer authorization_uri="`+s.opt.BaseURL+`/common/oauth2/authorize", error="invalid_token"`)
 }
 
 // guarded reports whether a write depends on an entity tag. Reads that show no

@@ -137,6 +137,26 @@ func TestManagementTokenEnds(t *testing.T) {
 	}
 }
 
+// Nobody without a token makes the database write.
+func TestGuessedBootstrapTokensWriteNothing(t *testing.T) {
+	r := newRig(t)
+	before := r.db.Stats()
+	for range 3 {
+		if got := r.call("GET", "/v1.0/applications", bootstrap.TokenPrefix+"guess", ""); got.Code != http.StatusUnauthorized {
+			t.Errorf("status %d: %s", got.Code, got.Body)
+		}
+	}
+	if after := r.db.Stats(); after.Commits != before.Commits {
+		t.Errorf("%d transactions for guessed tokens", after.Commits-before.Commits)
+	}
+	if got := r.call("GET", "/v1.0/applications", r.admin.BootstrapToken, ""); got.Code != http.StatusOK {
+		t.Errorf("the true token: status %d: %s", got.Code, got.Body)
+	}
+	if got := r.call("GET", "/v1.0/applications", r.admin.BootstrapToken, ""); got.Code != http.StatusUnauthorized {
+		t.Errorf("again: status %d: %s", got.Code, got.Body)
+	}
+}
+
 func (r *rig) write(t *testing.T, fn func(*store.Tx) error) {
 	t.Helper()
 	if err := r.db.Write(context.Background(), store.Change{TenantID: r.admin.TenantID, Action: "test"}, fn); err != nil {
@@ -163,8 +183,8 @@ func TestRightsEndWhileTheBodyArrives(t *testing.T) {
 	req.Header.Set("Authorization", "Bearer "+token)
 	recorder := httptest.NewRecorder()
 	r.Handler().ServeHTTP(recorder, req)
-	if recorder.Code != http.StatusUnauthorized {
-		t.Errorf("status %d: %s", recorder.Code, recorder.Body)
+	if recorder.Code != http.StatusUnauthorized || recorder.Header().Get("WWW-Authenticate") == "" {
+		t.Errorf("status %d, challenge %q: %s", recorder.Code, recorder.Header().Get("WWW-Authenticate"), recorder.Body)
 	}
 }
 

@@ -139,6 +139,47 @@ func (r reads) Application(ctx context.Context, tenantID string, ref Ref) (direc
 	return a, err
 }
 
+// ApplicationsAmong returns the applications of a tenant whose id or appId is
+// one of ids, which are in lower case, by both.
+func (r reads) ApplicationsAmong(ctx context.Context, tenantID string, ids []string) (map[string]*directory.Application, error) {
+	among, err := encode(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.q.QueryContext(ctx, "SELECT "+applicationColumns+" FROM applications WHERE tenant_id = ?1 AND id IN (SELECT value FROM json_each(?2)"+
+		" UNION SELECT id FROM applications WHERE app_id IN (SELECT value FROM json_each(?2)))", tenantID, among)
+	items, err := all(rows, err, scanApplication)
+	if err == nil {
+		err = r.addIdentifierURIs(ctx, items)
+	}
+	found := make(map[string]*directory.Application, 2*len(items))
+	for i := range items {
+		found[items[i].ID], found[items[i].AppID] = &items[i], &items[i]
+	}
+	return found, err
+}
+
+// addIdentifierURIs reads the identifier URIs of many applications.
+func (r reads) addIdentifierURIs(ctx context.Context, items []directory.Application) error {
+	ids, at := make([]string, len(items)), make(map[string]int, len(items))
+	for i := range items {
+		ids[i], at[items[i].ID] = items[i].ID, i
+	}
+	among, err := encode(ids)
+	if err != nil {
+		return err
+	}
+	type held struct{ application, uri string }
+	rows, err := r.q.QueryContext(ctx, "SELECT application_id, uri FROM identifier_uris"+
+		" WHERE application_id IN (SELECT value FROM json_each(?)) ORDER BY application_id, position", among)
+	list, err := all(rows, err, func(s scanner) (h held, err error) { return h, s.Scan(&h.application, &h.uri) })
+	for _, h := range list {
+		app := &items[at[h.application]]
+		app.IdentifierURIs = append(app.IdentifierURIs, h.uri)
+	}
+	return err
+}
+
 func (r reads) identifierURIs(ctx context.Context, applicationID string) ([]string, error) {
 	rows, err := r.q.QueryContext(ctx, "SELECT uri FROM identifier_uris WHERE application_id = ? ORDER BY position", applicationID)
 	return all(rows, err, func(s scanner) (uri string, err error) { return uri, s.Scan(&uri) })
@@ -157,10 +198,8 @@ func (r reads) Applications(ctx context.Context, tenantID string, q ListQuery) (
 		"identifierUris eq":      "id = (SELECT application_id FROM identifier_uris WHERE tenant_id = applications.tenant_id AND uri = ?)",
 	}, q)
 	items, err := all(rows, err, scanApplication)
-	for i := range items {
-		if err == nil {
-			items[i].IdentifierURIs, err = r.identifierURIs(ctx, items[i].ID)
-		}
+	if err == nil {
+		err = r.addIdentifierURIs(ctx, items)
 	}
 	return page(items, err, q)
 }
@@ -282,9 +321,6 @@ func (tx *Tx) DeleteApplication(tenantID, id string) error {
 		if err := tx.removePrincipal(*principal); err != nil {
 			return err
 		}
-	}
-	if err := tx.deleteCredentialsOf(tenantID, a.ID); err != nil {
-		return err
 	}
 	for _, statement := range []string{
 		"DELETE FROM identifier_uris WHERE tenant_id = ? AND application_id = ?",

@@ -49,13 +49,16 @@ func (r reads) contents(ctx context.Context, tenantID string) (*directory.Conten
 	if c.ManagedIdentities, err = everything(ctx, r, identityColumns, "managed_identities", tenantID, scanIdentity); err != nil {
 		return nil, err
 	}
-	if c.Credentials, err = everything(ctx, r, credentialColumns, "credentials", tenantID, scanCredential); err != nil {
+	// Not those of deleted applications.
+	rows, err := r.q.QueryContext(ctx, "SELECT "+credentialColumns+" FROM credentials WHERE tenant_id = ?1 AND (parent_id IN (SELECT id FROM applications)"+
+		" OR parent_id IN (SELECT principal_id FROM managed_identities)) ORDER BY id", tenantID)
+	if c.Credentials, err = all(rows, err, scanCredential); err != nil {
 		return nil, err
 	}
 	if c.Assignments, err = everything(ctx, r, assignmentColumns, "assignments", tenantID, scanAssignment); err != nil {
 		return nil, err
 	}
-	rows, err := r.q.QueryContext(ctx, "SELECT tenant_id, object_id, owner_id FROM owners WHERE tenant_id = ? ORDER BY object_id, owner_id", tenantID)
+	rows, err = r.q.QueryContext(ctx, "SELECT tenant_id, object_id, owner_id FROM owners WHERE tenant_id = ? ORDER BY object_id, owner_id", tenantID)
 	c.Owners, err = all(rows, err, func(s scanner) (o directory.Ownership, err error) {
 		return o, s.Scan(&o.TenantID, &o.ObjectID, &o.OwnerID)
 	})

@@ -30,10 +30,15 @@ func scanCredential(s scanner) (directory.FederatedIdentityCredential, error) {
 	return c, decode(audiences, &c.Audiences)
 }
 
+// ofParent selects the credentials of a parent, unless it was deleted: those
+// of a deleted application stay for as long as it can be restored.
+const ofParent = " FROM credentials WHERE tenant_id = ?1 AND parent_id = ?2 AND (EXISTS (SELECT 1 FROM applications WHERE id = ?2)" +
+	" OR EXISTS (SELECT 1 FROM managed_identities WHERE principal_id = ?2))"
+
 // Credential finds a federated identity credential of a parent by its id (in
 // any case) or its name (exactly).
 func (r reads) Credential(ctx context.Context, tenantID, parentID, idOrName string) (directory.FederatedIdentityCredential, error) {
-	row := r.q.QueryRowContext(ctx, "SELECT "+credentialColumns+" FROM credentials WHERE tenant_id = ? AND parent_id = ? AND (id = ? OR name = ?)"+
+	row := r.q.QueryRowContext(ctx, "SELECT "+credentialColumns+ofParent+" AND (id = ? OR name = ?)"+
 		" ORDER BY name = ? LIMIT 1", tenantID, parentID, strings.ToLower(idOrName), idOrName, idOrName)
 	return one(row, scanCredential, func() error {
 		return directory.Errorf(directory.NotFound, "", "Federated identity credential '%s' does not exist.", idOrName)
@@ -43,7 +48,7 @@ func (r reads) Credential(ctx context.Context, tenantID, parentID, idOrName stri
 // Credentials lists the credentials of a parent and reports whether more
 // follow. Filters: name, tolower(name), subject, issuer and id eq.
 func (r reads) Credentials(ctx context.Context, tenantID, parentID string, q ListQuery) ([]directory.FederatedIdentityCredential, bool, error) {
-	rows, err := r.list(ctx, "SELECT "+credentialColumns+" FROM credentials WHERE tenant_id = ? AND parent_id = ?",
+	rows, err := r.list(ctx, "SELECT "+credentialColumns+ofParent,
 		[]any{tenantID, parentID}, filters{
 			"name eq":          "name = ?",
 			"tolower(name) eq": "lower(name) = lower(?)",
@@ -58,7 +63,7 @@ func (r reads) Credentials(ctx context.Context, tenantID, parentID string, q Lis
 // CredentialCount is the number of credentials of a parent.
 func (r reads) CredentialCount(ctx context.Context, tenantID, parentID string) (int, error) {
 	var n int
-	err := r.q.QueryRowContext(ctx, "SELECT count(*) FROM credentials WHERE tenant_id = ? AND parent_id = ?", tenantID, parentID).Scan(&n)
+	err := r.q.QueryRowContext(ctx, "SELECT count(*)"+ofParent, tenantID, parentID).Scan(&n)
 	return n, err
 }
 
@@ -139,14 +144,13 @@ func (tx *Tx) DeleteCredential(tenantID, parentID, idOrName string) error {
 	return err
 }
 
-func (tx *Tx) deleteCredentialsOf(tenantID, parentID string) error {
-	_, err := tx.exec("INSERT OR IGNORE INTO retired_ids (id, at) SELECT id, ? FROM credentials WHERE tenant_id = ? AND parent_id = ?",
-		tx.now.UnixMicro(), tenantID, parentID)
+func (tx *Tx) deleteCredentialsOf(tenantID string, parents []string) error {
+	err := tx.eachOf(parents, "INSERT OR IGNORE INTO retired_ids (id, at) SELECT id, ?2 FROM credentials WHERE tenant_id = ?3 AND parent_id IN among",
+		tx.now.UnixMicro(), tenantID)
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec("DELETE FROM credentials WHERE tenant_id = ? AND parent_id = ?", tenantID, parentID)
-	return err
+	return tx.eachOf(parents, "DELETE FROM credentials WHERE tenant_id = ?2 AND parent_id IN among", tenantID)
 }
 
 // expressionOf is the expression to store; zero is that of a credential with a

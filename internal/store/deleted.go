@@ -30,12 +30,11 @@ type DeletedItem struct {
 	Attached         Attached // only of an item that is read alone
 }
 
-// Attached is what was deleted along with an object. The names of its fields,
+// Attached is what was deleted along with an object, but for its credentials
+// and assignments, of which there may be any number. The names of its fields,
 // and of those of package directory in it, are stored.
 type Attached struct {
-	Credentials      []directory.FederatedIdentityCredential
 	ServicePrincipal *directory.ServicePrincipal
-	Assignments      []directory.AppRoleAssignment
 	Owners           []Ownership
 }
 
@@ -100,12 +99,31 @@ func (r reads) DeletedItems(ctx context.Context, tenantID, kind string, now time
 	return page(items, err, q)
 }
 
-const expireDeletedItems = "DELETE FROM deleted_items WHERE deleted_at <= ?"
+// endDeletedItems are the statements that end the deleted items that fulfil a
+// condition with one parameter, which each of them takes.
+func endDeletedItems(condition string) []string {
+	return []string{
+		"INSERT OR IGNORE INTO retired_ids (id, at) SELECT c.id, d.deleted_at FROM deleted_items d JOIN credentials c ON c.parent_id = d.id WHERE d." + condition,
+		"DELETE FROM credentials WHERE parent_id IN (SELECT id FROM deleted_items WHERE " + condition + ")",
+		"DELETE FROM deleted_items WHERE " + condition,
+	}
+}
+
+func expireDeletedItems() []string { return endDeletedItems("deleted_at <= ?") }
+
+func (tx *Tx) endDeletedItems(statements []string, arg any) error {
+	for _, statement := range statements {
+		if _, err := tx.exec(statement, arg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // keep puts what is about to be deleted among the deleted items, and ends
 // those whose time is over.
 func (tx *Tx) keep(d *DeletedItem) error {
-	if _, err := tx.exec(expireDeletedItems, tx.now.Add(-DeletedItemRetention).UnixMicro()); err != nil {
+	if err := tx.endDeletedItems(expireDeletedItems(), tx.now.Add(-DeletedItemRetention).UnixMicro()); err != nil {
 		return err
 	}
 	kind, appID, name, shown := DeletedServicePrincipal, "", "", any(d.ServicePrincipal)
@@ -129,42 +147,36 @@ func (tx *Tx) keep(d *DeletedItem) error {
 
 // keepApplication keeps an application that is about to be deleted; principal
 // is its service principal or nil.
-func (tx *Tx) keepApplication(a *directory.Application, principal *directory.ServicePrincipal) error {
+func (tx *Tx) keepApplication(a *directory.Application, principal *directory.ServicePrincipal) (err error) {
 	d := DeletedItem{ID: a.ID, TenantID: a.TenantID, Application: a}
-	rows, err := tx.q.QueryContext(context.Background(), "SELECT "+credentialColumns+" FROM credentials WHERE tenant_id = ? AND parent_id = ?", a.TenantID, a.ID)
-	if d.Attached.Credentials, err = all(rows, err, scanCredential); err != nil {
-		return err
-	}
+	d.Attached.ServicePrincipal = principal
 	if d.Attached.Owners, err = tx.ownerships(a.ID); err != nil {
 		return err
 	}
-	if principal != nil {
-		d.Attached.ServicePrincipal = principal
-		if err := tx.attachPrincipal(&d, principal); err != nil {
-			return err
-		}
+	if principal == nil {
+		return tx.keep(&d)
 	}
-	return tx.keep(&d)
+	return tx.keepWithPrincipal(&d, principal)
 }
 
 // keepPrincipal keeps a service principal that is about to be deleted alone.
 func (tx *Tx) keepPrincipal(p *directory.ServicePrincipal) error {
-	d := DeletedItem{ID: p.ID, TenantID: p.TenantID, ServicePrincipal: p}
-	if err := tx.attachPrincipal(&d, p); err != nil {
-		return err
-	}
-	return tx.keep(&d)
+	return tx.keepWithPrincipal(&DeletedItem{ID: p.ID, TenantID: p.TenantID, ServicePrincipal: p}, p)
 }
 
-// attachPrincipal attaches the owners of a service principal and the
-// assignments of and to it.
-func (tx *Tx) attachPrincipal(d *DeletedItem, p *directory.ServicePrincipal) error {
-	rows, err := tx.q.QueryContext(context.Background(), "SELECT "+assignmentColumns+" FROM assignments WHERE principal_id = ?1 OR resource_id = ?1", p.ID)
-	if d.Attached.Assignments, err = all(rows, err, scanAssignment); err != nil {
+// keepWithPrincipal keeps an item with the owners of a service principal and
+// the assignments of and to it.
+func (tx *Tx) keepWithPrincipal(d *DeletedItem, p *directory.ServicePrincipal) error {
+	owners, err := tx.ownerships(p.ID)
+	if err != nil {
 		return err
 	}
-	owners, err := tx.ownerships(p.ID)
 	d.Attached.Owners = append(d.Attached.Owners, owners...)
+	if err := tx.keep(d); err != nil {
+		return err
+	}
+	_, err = tx.exec("INSERT INTO deleted_assignments ("+assignmentColumns+", item_id) SELECT "+assignmentColumns+", ?2 FROM assignments"+
+		" WHERE principal_id = ?1 OR resource_id = ?1", p.ID, d.ID)
 	return err
 }
 
@@ -175,75 +187,34 @@ func (tx *Tx) ownerships(objectID string) ([]Ownership, error) {
 
 // DeleteDeletedItem ends an item for good; its identifiers stay retired.
 func (tx *Tx) DeleteDeletedItem(tenantID, id string) error {
-	if _, err := tx.DeletedItem(context.Background(), tenantID, id, tx.now); err != nil {
-		return err
-	}
-	_, err := tx.exec("DELETE FROM deleted_items WHERE tenant_id = ? AND id = ?", tenantID, strings.ToLower(id))
-	return err
-}
-
-// dropDeletedRole takes the assignments of an app role that is removed from
-// the application with appID out of what is attached to deleted items: like
-// those of live service principals, they must not come back under another
-// role with the same id.
-func (tx *Tx) dropDeletedRole(tenantID, appID, role string) error {
-	rows, err := tx.q.QueryContext(context.Background(), "SELECT id FROM deleted_items WHERE tenant_id = ? AND instr(attached, lower(?)) > 0", tenantID, role)
-	ids, err := all(rows, err, func(s scanner) (id string, err error) { return id, s.Scan(&id) })
-	for _, id := range ids {
-		if err == nil {
-			err = tx.dropRoleOf(tenantID, id, appID, role)
-		}
-	}
-	return err
-}
-
-func (tx *Tx) dropRoleOf(tenantID, id, appID, role string) error {
 	d, err := tx.DeletedItem(context.Background(), tenantID, id, tx.now)
-	if IsNotFound(err) {
-		return nil // its time is over
-	}
 	if err != nil {
 		return err
 	}
-	kept := d.Attached.Assignments[:0]
-	for _, a := range d.Attached.Assignments {
-		isOf, err := tx.isPrincipalOf(a.ResourceID, appID)
-		if err != nil {
-			return err
-		}
-		if !isOf || !strings.EqualFold(a.AppRoleID, role) {
-			kept = append(kept, a)
-			continue
-		}
-		if err := tx.touchPrincipal(tenantID, a.PrincipalID); err != nil {
-			return err
-		}
-	}
-	d.Attached.Assignments = kept
-	attached, err := encode(d.Attached)
-	if err != nil {
+	return tx.endDeletedItems(endDeletedItems("id = ?"), d.ID)
+}
+
+// dropDeletedRole ends the assignments among the deleted ones of an app role
+// that is removed from the application with appID: like those of live service
+// principals, they must not come back under another role with the same id.
+func (tx *Tx) dropDeletedRole(tenantID, appID, role string) error {
+	const ofRole = " WHERE resource_id IN (SELECT id FROM service_principals WHERE tenant_id = ?1 AND app_id = ?2" +
+		" UNION ALL SELECT id FROM deleted_items WHERE tenant_id = ?1 AND app_id = ?2) AND app_role_id = lower(?3)"
+	if err := tx.touchDeleted(tenantID, ofRole, tenantID, appID, role); err != nil {
 		return err
 	}
-	_, err = tx.exec("UPDATE deleted_items SET attached = ? WHERE id = ?", attached, d.ID)
+	_, err := tx.exec("DELETE FROM deleted_assignments"+ofRole, tenantID, appID, role)
 	return err
 }
 
-// isPrincipalOf reports whether a service principal, which may be deleted, is
-// that of the application with appID.
-func (tx *Tx) isPrincipalOf(id, appID string) (is bool, err error) {
-	err = tx.q.QueryRowContext(context.Background(), "SELECT EXISTS (SELECT 1 FROM service_principals WHERE id = ?1 AND app_id = ?2)"+
-		" OR EXISTS (SELECT 1 FROM deleted_items WHERE id = ?1 AND app_id = ?2)", id, appID).Scan(&is)
-	return is, err
-}
-
-// touchPrincipal notes a change of what a service principal, if it exists, may do.
-func (tx *Tx) touchPrincipal(tenantID, id string) error {
-	p, err := tx.ServicePrincipal(context.Background(), tenantID, Ref{ID: id})
-	if IsNotFound(err) {
-		return nil
-	}
-	if err == nil {
-		tx.touch(directory.KeyClient, tenantID, p.AppID)
+// touchDeleted notes a change of what the principals, those that exist, of
+// some deleted assignments may do: they may have been remembered with the
+// assignment, whose resource may have its old identifier again.
+func (tx *Tx) touchDeleted(tenantID, condition string, args ...any) error {
+	rows, err := tx.q.QueryContext(context.Background(), "SELECT app_id FROM service_principals WHERE id IN (SELECT principal_id FROM deleted_assignments"+condition+")", args...)
+	clients, err := all(rows, err, func(s scanner) (appID string, err error) { return appID, s.Scan(&appID) })
+	for _, appID := range clients {
+		tx.touch(directory.KeyClient, tenantID, appID)
 	}
 	return err
 }

@@ -13,18 +13,14 @@ func (tx *Tx) DeleteResourceGroup(tenantID, subscriptionID, name string) error {
 	if err != nil {
 		return err
 	}
-	for more := true; more; { // each round begins anew: the page before it is gone
-		identities, again, err := tx.ManagedIdentities(ctx, tenantID, group.SubscriptionID, group.Name, ListQuery{Top: MaxPage})
-		if err != nil {
-			return err
-		}
-		for i := range identities {
-			m := &identities[i]
-			if err := tx.DeleteManagedIdentity(tenantID, m.SubscriptionID, m.ResourceGroup, m.Name); err != nil {
-				return err
-			}
-		}
-		more = again
+	rows, err := tx.q.QueryContext(ctx, "SELECT "+identityColumns+" FROM managed_identities WHERE tenant_id = ? AND subscription_id = ? AND group_key = ?",
+		tenantID, group.SubscriptionID, strings.ToLower(group.Name))
+	identities, err := all(rows, err, scanIdentity)
+	if err != nil {
+		return err
+	}
+	if err := tx.deleteIdentities(tenantID, identities); err != nil {
+		return err
 	}
 	_, err = tx.exec("DELETE FROM resource_groups WHERE tenant_id = ? AND subscription_id = ? AND name_key = ?",
 		tenantID, group.SubscriptionID, strings.ToLower(group.Name))

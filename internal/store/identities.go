@@ -168,23 +168,28 @@ func (tx *Tx) createIdentity(m *directory.ManagedIdentity) error {
 // DeleteManagedIdentity removes a managed identity with its credentials, its
 // service principal and every assignment of that.
 func (tx *Tx) DeleteManagedIdentity(tenantID, subscriptionID, resourceGroup, name string) error {
-	ctx := context.Background()
-	m, err := tx.ManagedIdentity(ctx, tenantID, subscriptionID, resourceGroup, name)
+	m, err := tx.ManagedIdentity(context.Background(), tenantID, subscriptionID, resourceGroup, name)
 	if err != nil {
 		return err
 	}
-	if err := tx.deleteCredentialsOf(tenantID, m.PrincipalID); err != nil {
+	return tx.deleteIdentities(tenantID, []directory.ManagedIdentity{m})
+}
+
+// deleteIdentities is DeleteManagedIdentity of many.
+func (tx *Tx) deleteIdentities(tenantID string, list []directory.ManagedIdentity) error {
+	principals, clients := make([]string, len(list)), make([]string, len(list))
+	for i := range list {
+		principals[i], clients[i] = list[i].PrincipalID, list[i].ClientID
+		tx.touchApp(tenantID, list[i].ClientID)
+	}
+	if err := tx.deleteCredentialsOf(tenantID, principals); err != nil {
 		return err
 	}
-	if _, err := tx.exec("DELETE FROM managed_identities WHERE tenant_id = ? AND principal_id = ?", tenantID, m.PrincipalID); err != nil {
+	if err := tx.eachOf(principals, "DELETE FROM managed_identities WHERE tenant_id = ?2 AND principal_id IN among", tenantID); err != nil {
 		return err
 	}
-	principal, err := tx.ServicePrincipal(ctx, tenantID, Ref{ID: m.PrincipalID})
-	if err != nil {
+	if err := tx.removePrincipals(tenantID, principals); err != nil {
 		return err
 	}
-	if err := tx.removePrincipal(principal); err != nil {
-		return err
-	}
-	return tx.retire(m.ClientID)
+	return tx.retire(clients...)
 }

@@ -110,6 +110,13 @@ func (tx *Tx) CreateBootstrapToken(t *BootstrapToken) error {
 	return err
 }
 
+// HasBootstrapToken reports whether a token was ever stored and its service
+// principal still exists.
+func (r reads) HasBootstrapToken(ctx context.Context, hash [32]byte) (has bool, err error) {
+	err = r.q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM bootstrap_tokens WHERE hash = ?)", hash[:]).Scan(&has)
+	return has, err
+}
+
 // ConsumeBootstrapToken marks the token as used and returns it, for one
 // caller ever. A token that is unknown, used or expired at now is a
 // *directory.Error of kind NotFound with the same text, so that guessing

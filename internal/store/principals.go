@@ -35,6 +35,22 @@ func (r reads) ServicePrincipal(ctx context.Context, tenantID string, ref Ref) (
 	})
 }
 
+// ServicePrincipalsAmong returns the service principals of a tenant whose id is
+// one of ids, which are in lower case, by id.
+func (r reads) ServicePrincipalsAmong(ctx context.Context, tenantID string, ids []string) (map[string]*directory.ServicePrincipal, error) {
+	among, err := encode(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.q.QueryContext(ctx, "SELECT "+principalColumns+" FROM service_principals WHERE tenant_id = ? AND id IN (SELECT value FROM json_each(?))", tenantID, among)
+	items, err := all(rows, err, scanPrincipal)
+	found := make(map[string]*directory.ServicePrincipal, len(items))
+	for i := range items {
+		found[items[i].ID] = &items[i]
+	}
+	return found, err
+}
+
 // ServicePrincipals lists the service principals of a tenant and reports
 // whether more follow. Filters: displayName eq and startswith (any case),
 // appId, id, servicePrincipalType and servicePrincipalNames eq (the appId or
@@ -116,8 +132,9 @@ func (tx *Tx) UpdateServicePrincipal(p *directory.ServicePrincipal) error {
 	return nil
 }
 
-// DeleteServicePrincipal removes a service principal with every assignment of
-// X
+// DeleteServicePrincipal removes a service principal with its owners, its
+// ownerships and every assignment of or to it. It is kept among the deleted
+// items, but for what it owned.
 func (tx *Tx) DeleteServicePrincipal(tenantID, id string) error {
 	p, err := tx.ServicePrincipal(context.Background(), tenantID, Ref{ID: id})
 	if err != nil {
@@ -133,16 +150,22 @@ func (tx *Tx) DeleteServicePrincipal(tenantID, id string) error {
 }
 
 func (tx *Tx) removePrincipal(p directory.ServicePrincipal) error {
+	tx.touchApp(p.TenantID, p.AppID)
+	return tx.removePrincipals(p.TenantID, []string{p.ID})
+}
+
+// removePrincipals removes service principals, whose records the caller
+// touches.
+func (tx *Tx) removePrincipals(tenantID string, ids []string) error {
 	for _, statement := range []string{
-		"DELETE FROM assignments WHERE tenant_id = ?1 AND (principal_id = ?2 OR resource_id = ?2)",
-		"DELETE FROM owners WHERE tenant_id = ?1 AND (object_id = ?2 OR owner_id = ?2)",
-		"DELETE FROM bootstrap_tokens WHERE tenant_id = ?1 AND principal_id = ?2",
-		"DELETE FROM service_principals WHERE tenant_id = ?1 AND id = ?2",
+		"DELETE FROM assignments WHERE tenant_id = ?2 AND (principal_id IN among OR resource_id IN among)",
+		"DELETE FROM owners WHERE tenant_id = ?2 AND (object_id IN among OR owner_id IN among)",
+		"DELETE FROM bootstrap_tokens WHERE tenant_id = ?2 AND principal_id IN among",
+		"DELETE FROM service_principals WHERE tenant_id = ?2 AND id IN among",
 	} {
-		if _, err := tx.exec(statement, p.TenantID, p.ID); err != nil {
+		if err := tx.eachOf(ids, statement, tenantID); err != nil {
 			return err
 		}
 	}
-	tx.touchApp(p.TenantID, p.AppID)
-	return tx.retire(p.ID)
+	return tx.retire(ids...)
 }

@@ -62,6 +62,7 @@ type ListQuery struct {
 	Value string
 	Top   int    // page size; 0: DefaultPage; more than MaxPage: MaxPage
 	After string // id of the last object of the previous page
+	Total *int   // gets the number of objects on all pages; nil: they are not counted
 }
 
 // Page sizes of lists.
@@ -101,6 +102,11 @@ func (r reads) list(ctx context.Context, query string, args []any, known filters
 			value = likePrefix(value)
 		}
 		args = append(args, value)
+	}
+	if q.Total != nil {
+		if err := r.q.QueryRowContext(ctx, "SELECT count(*) FROM ("+b.String()+")", args...).Scan(q.Total); err != nil {
+			return nil, err
+		}
 	}
 	if q.After != "" {
 		b.WriteString(" AND id > ?")

@@ -18,9 +18,6 @@ func (tx *Tx) RestoreDeletedItem(tenantID, id string) (DeletedItem, error) {
 	if err != nil {
 		return d, err
 	}
-	if _, err := tx.exec("DELETE FROM deleted_items WHERE id = ?", d.ID); err != nil {
-		return d, err
-	}
 	principal := d.ServicePrincipal
 	if d.Application != nil {
 		principal = d.Attached.ServicePrincipal
@@ -33,38 +30,26 @@ func (tx *Tx) RestoreDeletedItem(tenantID, id string) (DeletedItem, error) {
 			return d, err
 		}
 	}
-	for i := range d.Attached.Assignments {
-		if err := tx.restoreAssignment(&d.Attached.Assignments[i]); err != nil {
-			return d, err
-		}
+	if err := tx.restoreAssignments(&d); err != nil {
+		return d, err
 	}
 	for _, o := range d.Attached.Owners {
 		if err := tx.AddOwner(tenantID, o.ObjectID, o.OwnerID); err != nil && !isAbsent(err) {
 			return d, err
 		}
 	}
-	return d, nil
+	_, err = tx.exec("DELETE FROM deleted_items WHERE id = ?", d.ID)
+	return d, err
 }
 
+// restoreApplication restores an application. Its credentials are there
+// already: in a tenant that became strict meanwhile more than its limit allows
+// to be made, as live applications have them then.
 func (tx *Tx) restoreApplication(d *DeletedItem) error {
-	ids := []string{d.Application.ID, d.Application.AppID}
-	for i := range d.Attached.Credentials {
-		ids = append(ids, d.Attached.Credentials[i].ID)
-	}
-	if err := tx.release(ids...); err != nil {
+	if err := tx.release(d.Application.ID, d.Application.AppID); err != nil {
 		return err
 	}
-	if err := tx.CreateApplication(d.Application); err != nil {
-		return err
-	}
-	// A tenant that became strict meanwhile has more than its limit allows to
-	// be made; they are kept, as those of live applications are.
-	for i := range d.Attached.Credentials {
-		if err := tx.insertCredential(&d.Attached.Credentials[i], d.Application.AppID); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.CreateApplication(d.Application)
 }
 
 // restorePrincipal restores a service principal under the present name of its
@@ -82,26 +67,26 @@ func (tx *Tx) restorePrincipal(p *directory.ServicePrincipal) error {
 	return tx.CreateServicePrincipal(p) // refuses one without an application
 }
 
-// restoreAssignment restores an assignment between service principals that
-// exist. Whether it does or not, its principal may have been remembered with
-// the assignment: the resource has its old identifier again.
-func (tx *Tx) restoreAssignment(a *directory.AppRoleAssignment) error {
-	if err := tx.touchPrincipal(a.TenantID, a.PrincipalID); err != nil {
+// restoreAssignments restores the assignments between service principals that
+// exist.
+func (tx *Tx) restoreAssignments(d *DeletedItem) error {
+	if err := tx.touchDeleted(d.TenantID, " WHERE item_id = ?", d.ID); err != nil {
 		return err
 	}
-	if err := tx.CreateAssignment(a); err != nil && !isAbsent(err) {
-		return err
-	}
-	return nil
+	_, err := tx.exec("INSERT INTO assignments ("+assignmentColumns+") SELECT "+assignmentColumns+" FROM deleted_assignments d WHERE item_id = ?"+
+		" AND EXISTS (SELECT 1 FROM service_principals p WHERE p.id = d.principal_id)"+
+		" AND EXISTS (SELECT 1 FROM service_principals r WHERE r.id = d.resource_id)", d.ID)
+	return err
 }
 
 // release lets identifiers be used again, by the object that had them.
 func (tx *Tx) release(ids ...string) error {
-	list, err := encode(ids)
-	if err == nil {
-		_, err = tx.exec("DELETE FROM retired_ids WHERE id IN (SELECT value FROM json_each(?))", list)
+	for _, id := range ids {
+		if _, err := tx.exec("DELETE FROM retired_ids WHERE id = ?", id); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // isAbsent reports whether err says that the other side of a relation does

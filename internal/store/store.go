@@ -158,8 +158,10 @@ func (db *DB) connect() error {
 	if err := migrate(ctx, conn); err != nil {
 		return err
 	}
-	if _, err := conn.ExecContext(ctx, expireDeletedItems, db.cfg.Clock().Add(-DeletedItemRetention).UnixMicro()); err != nil {
-		return err
+	for _, statement := range expireDeletedItems() {
+		if _, err := conn.ExecContext(ctx, statement, db.cfg.Clock().Add(-DeletedItemRetention).UnixMicro()); err != nil {
+			return err
+		}
 	}
 	if db.readers, err = openPool(db.cfg.Path, db.cfg.Readers, true); err != nil {
 		return err

@@ -93,23 +93,37 @@ func (q *request) etag(c *directory.Contents) string {
 
 // export answers with the tenant's document.
 func (q *request) export() error {
-	s, err := q.state()
-	if err != nil {
-		return err
-	}
-	d := trust.Export(s.contents, q.managementAppID)
-	tag := `"` + trust.Fingerprint(d) + `"`
-	q.w.Header().Set("ETag", tag)
 	asked, err := management.ReadPreconditions(q.r.Header)
 	if err != nil {
 		return err
 	}
+	text, tag, err := q.exported()
+	if err != nil {
+		return err
+	}
+	q.w.Header().Set("ETag", tag)
 	if asked.NotModified(tag) {
 		q.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	writeBody(q.w, http.StatusOK, d.JSON(), q.call)
+	writeBody(q.w, http.StatusOK, text, q.call)
 	return nil
+}
+
+// exported is the tenant's document with its entity tag. Making it takes as
+// much as a plan does.
+func (q *request) exported() (text []byte, tag string, err error) {
+	leave, err := q.enter()
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
+	s, err := q.state()
+	if err != nil {
+		return nil, "", err
+	}
+	d := trust.Export(s.contents, q.managementAppID)
+	return d.JSON(), `"` + trust.Fingerprint(d) + `"`, nil
 }
 
 func (q *request) diff(s state, in input) (*trust.Plan, error) {
