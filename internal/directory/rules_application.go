@@ -2,13 +2,17 @@ package directory
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // ValidateApplication checks every value of an application that is about to
 // be stored in the tenant. The error is an *Error of kind Invalid, or
 // DomainNotVerified when a strict tenant does not own an identifier's host.
-func ValidateApplication(a *Application, tenant *Tenant) error {
+// before is what is stored, nil if nothing is: an identifier that is there
+// already need not be owned, so that everything else about an application of
+// before the tenant was strict can still be changed, as at Entra.
+func ValidateApplication(a, before *Application, tenant *Tenant) error {
 	if err := checkText("displayName", a.DisplayName, 1, MaxDisplayName); err != nil {
 		return err
 	}
@@ -37,7 +41,10 @@ func ValidateApplication(a *Application, tenant *Tenant) error {
 	if err := checkAppRoles(a.AppRoles); err != nil {
 		return err
 	}
-	return checkIdentifierURIs(a, tenant)
+	if before == nil {
+		before = &Application{}
+	}
+	return checkIdentifierURIs(a, before.IdentifierURIs, tenant)
 }
 
 // checkRequiredResourceAccess checks the form only: a resource that is wanted
@@ -179,7 +186,7 @@ func CheckRoleRemoval(old, new []AppRole) error {
 	return nil
 }
 
-func checkIdentifierURIs(a *Application, tenant *Tenant) error {
+func checkIdentifierURIs(a *Application, present []string, tenant *Tenant) error {
 	if len(a.IdentifierURIs) > MaxIdentifierURIs {
 		return Errorf(Invalid, "identifierUris", "identifierUris may hold at most %d values; this one holds %d.", MaxIdentifierURIs, len(a.IdentifierURIs))
 	}
@@ -193,7 +200,7 @@ func checkIdentifierURIs(a *Application, tenant *Tenant) error {
 			return Errorf(Invalid, "identifierUris", "identifierUris holds '%s' twice.", u)
 		}
 		seen[u] = true
-		if tenant.Compat == Strict && !ownedIdentifier(parsed, a.AppID, tenant) {
+		if tenant.Compat == Strict && !slices.Contains(present, u) && !ownedIdentifier(parsed, a.AppID, tenant) {
 			return Errorf(DomainNotVerified, "identifierUris", "identifierUris: '%s' must be api://%s, begin with api://%s/%s, or use a verified domain of the tenant as its host.", u, a.AppID, tenant.ID, a.AppID)
 		}
 	}

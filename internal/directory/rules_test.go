@@ -207,9 +207,20 @@ func TestValidateApplication(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			checkTarget(t, ValidateApplication(application(tt.change), tt.tenant), tt.target)
+			checkTarget(t, ValidateApplication(application(tt.change), nil, tt.tenant), tt.target)
 		})
 	}
+}
+
+// What an application had before its tenant was strict does not keep anything
+// else about it from being changed.
+func TestValidateApplicationKeepsIdentifiers(t *testing.T) {
+	strict := &Tenant{ID: "7b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77", Compat: Strict}
+	before := application(func(a *Application) { a.IdentifierURIs = []string{"api://orders"} })
+	after := application(func(a *Application) { a.IdentifierURIs = []string{"api://orders"}; a.DisplayName = "changed" })
+	checkTarget(t, ValidateApplication(after, before, strict), "")
+	after.IdentifierURIs = append(after.IdentifierURIs, "api://stock")
+	checkTarget(t, ValidateApplication(after, before, strict), "identifierUris")
 }
 
 func TestCheckRoleRemoval(t *testing.T) {

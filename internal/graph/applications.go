@@ -146,7 +146,7 @@ func (q *request) storeApplication(b *body, app *directory.Application) error {
 	// Strict tenants accept identifiers that contain the appId, so it is
 	// chosen before the rules are checked.
 	app.AppID = uuid.NewString()
-	if err := directory.ValidateApplication(app, &q.call.Tenant); err != nil {
+	if err := directory.ValidateApplication(app, nil, &q.call.Tenant); err != nil {
 		return err
 	}
 	err := q.write(actionCreateApplication, "", func(tx *store.Tx) error {
@@ -222,7 +222,7 @@ func (q *request) patchApplication(tx *store.Tx, id string, b *body) error {
 	if err := setApplication(b, &app); err != nil {
 		return err
 	}
-	if err := directory.ValidateApplication(&app, &q.call.Tenant); err != nil {
+	if err := directory.ValidateApplication(&app, &before, &q.call.Tenant); err != nil {
 		return err
 	}
 	if err := directory.CheckRoleRemoval(before.AppRoles, app.AppRoles); err != nil {

@@ -70,7 +70,7 @@ func (p *planner) checkClient(e *entry) {
 		}
 	}
 	if app := e.after.app; app != nil && !reflect.DeepEqual(before.app, app) {
-		p.broken(e.place, directory.ValidateApplication(app, &p.Tenant))
+		p.broken(e.place, directory.ValidateApplication(app, before.app, &p.Tenant))
 		if before.app != nil {
 			p.broken(e.place, directory.CheckRoleRemoval(before.app.AppRoles, app.AppRoles))
 		}
