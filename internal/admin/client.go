@@ -134,14 +134,22 @@ func (c *Client) List(ctx context.Context, path string) ([]jsontext.Value, error
 		if page.Next == "" {
 			return all, nil
 		}
-		// Only path and query: the token stays with this origin.
-		next, err := url.Parse(page.Next)
-		if err != nil {
-			return nil, fmt.Errorf("the link to the next page is malformed: %w", err)
+		if path, err = nextPath(page.Next); err != nil {
+			return nil, err
 		}
-		path = next.RequestURI()
 	}
 	return nil, fmt.Errorf("the list does not end after %d pages", maxPages)
+}
+
+// nextPath is what of a link to a next page is followed: only path and query,
+// so that the token stays with this origin. They are appended to it, and must
+// begin with a slash not to become a part of its name.
+func nextPath(link string) (string, error) {
+	u, err := url.Parse(link)
+	if err != nil || u.Opaque != "" || !strings.HasPrefix(u.EscapedPath(), "/") {
+		return "", fmt.Errorf("the link to the next page is no URL of a server: %q", link)
+	}
+	return u.RequestURI(), nil
 }
 
 // Change sends a request that changes something. body is marshalled; nil sends

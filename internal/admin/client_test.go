@@ -120,6 +120,22 @@ func TestTokensStayWithTheirServer(t *testing.T) {
 	}
 }
 
+// A link that does not begin with a slash would change the name of the server
+// that it is appended to.
+func TestLinksThatAreNoPathsAreNotFollowed(t *testing.T) {
+	for _, link := range []string{".attacker.example/v1.0/list", "x:@attacker.example/v1.0/list", "x:443@attacker.example", "?p=2", "https:v1.0/list"} {
+		asked := 0
+		s := serve(t, Settings{AccessToken: secret}, func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			_, _ = fmt.Fprintf(w, `{"value":[],"nextLink":%q}`, link)
+		})
+		_, err := s.List(context.Background(), "/v1.0/list")
+		if err == nil || !strings.Contains(err.Error(), "the link to the next page is no URL of a server") || asked != 1 {
+			t.Errorf("%q: asked %d times, %v", link, asked, err)
+		}
+	}
+}
+
 func TestAnswersAreBounded(t *testing.T) {
 	for name, answer := range map[string]string{
 		"too long":  `{"x":"` + strings.Repeat("x", answerLimits.Bytes) + `"}`,
