@@ -43,7 +43,7 @@ func (f *appFlags) shared(cmd *cobra.Command) {
 func (f *appFlags) properties(cmd *cobra.Command) (map[string]any, error) {
 	p := map[string]any{}
 	if f.json != "" {
-		if err := readObject(cmd.InOrStdin(), f.json, p); err != nil {
+		if err := readObject(input(cmd), f.json, p); err != nil {
 			return nil, err
 		}
 	}

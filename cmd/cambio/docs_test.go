@@ -29,6 +29,11 @@ func TestGeneratedPages(t *testing.T) {
 // TestEveryCommandIsExplained wants of each command what its page is made of.
 func TestEveryCommandIsExplained(t *testing.T) {
 	walkCommands(rootCommand(), func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if value, _ := pflag.UnquoteUsage(f); f.Value.Type() == "bool" && value != "" {
+				t.Errorf("%s: --%s takes no value, and its usage makes one of %q", cmd.CommandPath(), f.Name, value)
+			}
+		})
 		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
 			t.Errorf("%s: Short must be a few words without a full stop: %q", cmd.CommandPath(), cmd.Short)
 		}
@@ -152,7 +157,7 @@ func topicMarkdown(text string) string {
 func commandSection(b *strings.Builder, cmd *cobra.Command, level int) {
 	fmt.Fprintf(b, "\n%s %s\n\n%s.", strings.Repeat("#", level), cmd.CommandPath(), cmd.Short)
 	if cmd.Long != "" {
-		fmt.Fprintf(b, " %s", strings.ReplaceAll(cmd.Long, "\n", "\n\n"))
+		fmt.Fprintf(b, " %s", strings.ReplaceAll(strings.ReplaceAll(cmd.Long, "\n\n", "\n"), "\n", "\n\n"))
 	}
 	b.WriteString("\n")
 	if cmd.HasAvailableSubCommands() && len(cmd.Aliases) > 0 {

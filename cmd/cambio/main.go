@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -22,8 +23,12 @@ func main() {
 	if err == nil {
 		return
 	}
+	code := exitCode(err)
+	if code == exitInterrupted {
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintln(os.Stderr, "cambio:", plain(err.Error()))
-	os.Exit(exitCode(err))
+	os.Exit(code)
 }
 
 func rootCommand() *cobra.Command {

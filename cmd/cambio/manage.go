@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +65,7 @@ func (c *connection) complete(cmd *cobra.Command, op *operation, do action) *cob
 		if err := checkForm(op.form); err != nil {
 			return err
 		}
-		op.out, op.notes, op.in = cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.InOrStdin()
+		op.out, op.notes, op.in = cmd.OutOrStdout(), cmd.ErrOrStderr(), input(cmd)
 		var plan io.Writer
 		if op.dryRun {
 			plan = op.out
@@ -141,11 +139,10 @@ func (op *operation) confirm(what string) error {
 		return nil
 	}
 	op.note("Delete %s? [y/N]", what)
-	answer, _ := bufio.NewReader(op.in).ReadString('\n') // no answer is no
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return errors.New("nothing was deleted")
+	if yes, err := saysYes(op.in); err != nil || yes {
+		return err
 	}
-	return nil
+	return errors.New("nothing was deleted")
 }
 
 // deleted says what was deleted.
@@ -154,21 +151,6 @@ func (op *operation) deleted(what string, err error) error {
 		op.note("Deleted %s.", what)
 	}
 	return err
-}
-
-// isTerminal reports whether a person may be at the other end. The null device
-// is a character device too.
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull)
-	return err != nil || !os.SameFile(info, null)
 }
 
 func capitalised(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
