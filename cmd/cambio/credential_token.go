@@ -113,7 +113,7 @@ func (f *tokenFlags) read(in io.Reader) (profile.Claims, error) {
 	if f.file != "-" {
 		file, err := os.Open(f.file)
 		if err != nil {
-			return profile.Claims{}, fmt.Errorf("--from-token: %w", err)
+			return profile.Claims{}, usageError{fmt.Errorf("--from-token: %w", err)}
 		}
 		defer file.Close()
 		in = file
@@ -123,11 +123,11 @@ func (f *tokenFlags) read(in io.Reader) (profile.Claims, error) {
 		return profile.Claims{}, fmt.Errorf("--from-token: %w", err)
 	}
 	if len(raw) > maxTokenFile {
-		return profile.Claims{}, fmt.Errorf("--from-token: %s has more than %d KiB; that is no token", argumentName(f.file), maxTokenFile>>10)
+		return profile.Claims{}, usageError{fmt.Errorf("--from-token: %s has more than %d KiB; that is no token", argumentName(f.file), maxTokenFile>>10)}
 	}
 	claims, err := profile.ParseToken(string(raw))
 	if err != nil {
-		return claims, fmt.Errorf("--from-token: %s: %w", argumentName(f.file), err)
+		return claims, usageError{fmt.Errorf("--from-token: %s: %w", argumentName(f.file), err)}
 	}
 	return claims, nil
 }

@@ -62,7 +62,7 @@ func exitCodesTopic() *cobra.Command {
 
   0  done; also when there was nothing to do, because it is so already
   1  failed: the server cannot be reached, is busy, or refused for another reason
-  2  usage: a flag, an argument or an environment variable is missing or wrong; nothing was sent
+  2  usage: a flag, an argument, an environment variable or a file that one names is missing or wrong; nothing was changed
   3  not found: what was addressed does not exist
   4  denied: signing in was refused, or the caller lacks a role of the management resource
   5  conflict: it exists already and is not the same, or a name fits more than one object

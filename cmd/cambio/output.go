@@ -175,6 +175,16 @@ func jsonEscape(r rune) string {
 // yamlEscape is YAML 1.2 §5.7.
 func yamlEscape(r rune) string { return fmt.Sprintf(`\U%08X`, r) }
 
+// plainRequests writes the requests of a dry run, whose bodies are JSON.
+type plainRequests struct{ io.Writer }
+
+func (w plainRequests) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(w.Writer, escaped(string(p), jsonEscape)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
 // block turns JSON's style into that of a YAML document; strings stay quoted
 // where they would become something else without quotation marks.
 func block(n *yaml.Node) {

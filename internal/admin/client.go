@@ -78,11 +78,11 @@ func (c *Config) transport() (*http.Transport, error) {
 	}
 	pem, err := readBounded(c.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
+		return nil, settingsErrorf("--ca: %w", err)
 	}
 	t.TLSClientConfig.RootCAs = x509.NewCertPool()
 	if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM form", c.CAFile)
+		return nil, settingsErrorf("--ca: %s holds no certificate in PEM form", c.CAFile)
 	}
 	return t, nil
 }

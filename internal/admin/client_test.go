@@ -227,3 +227,20 @@ func TestTokensAreRenewed(t *testing.T) {
 		}
 	}
 }
+
+// A server that is reached by another name than its own knows no such
+// resource; the name is what must be mended.
+func TestOtherNamesOfAServer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, Settings{Tenant: "t", ClientID: "c", FederatedTokenFile: file}, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"invalid_resource","error_description":"AADSTS500011: The resource principal was not found."}`)
+	})
+	_, err := s.Get(context.Background(), "/v1.0/x")
+	if err == nil || KindOf(err) != Denied || !strings.Contains(err.Error(), s.cfg.Authority+" goes by another name, which `cambio doctor` finds out") {
+		t.Errorf("%v", err)
+	}
+}
