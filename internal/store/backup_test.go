@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -182,6 +183,10 @@ func TestBackupRefuses(t *testing.T) {
 	if err := os.Link(path, link); err != nil {
 		t.Fatal(err)
 	}
+	dangling := filepath.Join(dir, "dangling")
+	if err := os.Symlink(filepath.Join(dir, "nowhere"), dangling); err != nil {
+		t.Fatal(err)
+	}
 	text := filepath.Join(dir, "text")
 	write(t, text, strings.Repeat("no database ", 1000))
 	foreign := filepath.Join(dir, "foreign")
@@ -204,12 +209,13 @@ func TestBackupRefuses(t *testing.T) {
 		"a directory":    {path, dir, true, "no regular file"},
 		"no directory":   {path, filepath.Join(dir, "none", "x"), false, "none"},
 		"live":           {path, filepath.Join(dir, "live"), true, "in use"},
+		"dangling link":  {path, dangling, false, "symbolic link to a file that does not exist"},
 		"nothing there":  {filepath.Join(dir, "none"), filepath.Join(dir, "x"), false, "no database"},
 		"text":           {text, filepath.Join(dir, "x"), false, "not a database"},
 		"foreign":        {foreign, filepath.Join(dir, "x"), false, "no database of cambio"},
 		"newer":          {newer, filepath.Join(dir, "x"), false, "newer program"},
 	} {
-		if _, err := store.Backup(t.Context(), c.from, c.to, store.BackupOptions{Overwrite: c.overwrite}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := store.Backup(t.Context(), c.from, c.to, store.BackupOptions{Overwrite: c.overwrite}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v; want %q", name, err, c.want)
 		}
 	}
@@ -283,6 +289,58 @@ func TestRestore(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	equal(t, then, dump(t, copied))
+}
+
+// A path that is a symbolic link names the file that it leads to: that one is
+// replaced, where it is, with its log.
+func TestRestoreThroughLink(t *testing.T) {
+	path := closed(t)
+	copied := filepath.Join(t.TempDir(), "copy")
+	backup(t, path, copied)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if aside := restore(t, copied, link); filepath.Dir(aside) != filepath.Dir(path) {
+		t.Errorf("the database is kept as %s", aside)
+	}
+	if to, err := os.Readlink(link); err != nil || to != path {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	equal(t, dump(t, copied), dump(t, path))
+}
+
+// What root restores belongs to whom the database belonged, who runs the
+// server.
+func TestRestoredFilesKeepTheirOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	const somebody = 12345
+	copied := filepath.Join(t.TempDir(), "copy")
+	replaced := closed(t)
+	backup(t, replaced, copied)
+	fresh := filepath.Join(t.TempDir(), "cambio.db")
+	for path, like := range map[string]string{replaced: replaced, fresh: filepath.Dir(fresh)} {
+		if err := os.Chown(like, somebody, somebody); err != nil {
+			t.Fatal(err)
+		}
+		if like != path {
+			if err := os.Chmod(like, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		restore(t, copied, path)
+		for _, name := range []string{path, path + ".lock"} {
+			info, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if uid := reflect.ValueOf(info.Sys()).Elem().FieldByName("Uid").Uint(); uid != somebody {
+				t.Errorf("%s belongs to %d", filepath.Base(name), uid)
+			}
+		}
+	}
 }
 
 // What counts upwards goes on from where the backup was, and what was retired
@@ -374,7 +432,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"live": "cambio backup", "newer": "newer program", ".": "no regular file",
 	} {
 		r, err := store.PrepareRestore(t.Context(), filepath.Join(dir, name), path)
-		if err == nil || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v; want %q", name, err, want)
 		}
 		if r != nil {
