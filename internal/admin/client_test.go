@@ -160,7 +160,8 @@ func TestErrorsAreSafeToShow(t *testing.T) {
 	}{
 		{404, `{"error":{"code":"Request_ResourceNotFound","message":"No \u001b[31mresource"}}`, "Request_ResourceNotFound: No  [31mresource", NotFound},
 		{403, `{"error":{"code":"Authorization_RequestDenied","message":"No."}}`, "Authorization_RequestDenied: No.", Denied},
-		{400, `{"error":{"code":"InvalidFederatedIdentityCredentialValue","message":"Twice."}}`, "InvalidFederatedIdentityCredentialValue: Twice.", Conflict},
+		{400, `{"error":{"code":"InvalidFederatedIdentityCredentialValue","message":"Both are held by the federated identity credential 'x'."}}`, "InvalidFederatedIdentityCredentialValue: Both are held by the federated identity credential 'x'.", Conflict},
+		{400, `{"error":{"code":"InvalidFederatedIdentityCredentialValue","message":"No expression."}}`, "InvalidFederatedIdentityCredentialValue: No expression.", Failed},
 		{401, `{"error":"invalid_client","error_description":"AADSTS700213: No. Trace ID: 1 Correlation ID: 2","trace_id":"1","error_uri":"https://x.example/error"}`,
 			"invalid_client: AADSTS700213: No. (request-id 1); see https://x.example/error", Denied},
 		{502, `<html>`, "Bad Gateway: the server answered with status 502 and no error object; is this a cambio server?", Failed},
