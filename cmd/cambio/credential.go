@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"cambio/internal/admin"
+	"cambio/internal/profile"
 )
 
 // defaultAudience is what Azure's clients ask their platform for.
@@ -216,6 +217,7 @@ func credentialCreateCommand(c *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		op.noteProposal(profile.Review(want.Issuer, want.Subject))
 		return ensureCredential(ctx, op, &holder, &existing, want)
 	})
 	return token.wrap(cmd, &definition, &holder)

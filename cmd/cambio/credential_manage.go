@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cambio/internal/admin"
+	"cambio/internal/profile"
 )
 
 func credentialListCommand(c *connection) *cobra.Command {
@@ -86,6 +87,7 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		op.noteProposal(profile.Review(want.Issuer, want.Subject))
 		now, outcome, err := op.UpdateCredential(ctx, h, have, want)
 		if err == nil && outcome == admin.Unchanged {
 			op.note("Unchanged: the credential is like this already.")
