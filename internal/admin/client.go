@@ -38,6 +38,10 @@ type Config struct {
 	// server. Nil sends them.
 	DryRun io.Writer
 
+	// Busy is told how long a request waits before it is sent again; nil tells
+	// nobody.
+	Busy func(time.Duration)
+
 	UserAgent string
 	Now       func() time.Time                           // nil: time.Now
 	Sleep     func(context.Context, time.Duration) error // between attempts; nil: waits
@@ -213,7 +217,11 @@ func (c *Client) repeat(ctx context.Context, method, path string, body []byte, h
 		if !busy || !idempotent || attempt == maxAttempts {
 			return nil, errorOf(resp, raw)
 		}
-		if err := c.cfg.Sleep(ctx, retryAfter(resp.Header, attempt)); err != nil {
+		pause := retryAfter(resp.Header, attempt)
+		if c.cfg.Busy != nil {
+			c.cfg.Busy(pause)
+		}
+		if err := c.cfg.Sleep(ctx, pause); err != nil {
 			return nil, errors.Join(errorOf(resp, raw), err)
 		}
 	}

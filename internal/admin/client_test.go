@@ -20,6 +20,7 @@ const secret = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzZWNyZXQifQ.c2VjcmV0"
 type server struct {
 	*Client
 	waits    []time.Duration
+	told     []time.Duration
 	requests []string
 }
 
@@ -37,7 +38,7 @@ func serve(t *testing.T, settings Settings, handler http.HandlerFunc) *server {
 	}
 	settings.Authority, settings.CAFile = ts.URL, ca
 	var err error
-	s.Client, err = New(Config{Settings: settings, Sleep: func(_ context.Context, d time.Duration) error {
+	s.Client, err = New(Config{Settings: settings, Busy: func(d time.Duration) { s.told = append(s.told, d) }, Sleep: func(_ context.Context, d time.Duration) error {
 		s.waits = append(s.waits, d)
 		return nil
 	}})
@@ -82,7 +83,7 @@ func TestBusyServersAreAskedAgain(t *testing.T) {
 		} else {
 			_, err = s.Change(context.Background(), c.method, "/v1.0/x", map[string]any{}, nil)
 		}
-		if fmt.Sprint(s.waits) != c.waits || (err != nil) != c.fails || err != nil && err.Error() != "Busy: Later. (request-id r-1)" {
+		if fmt.Sprint(s.waits) != c.waits || fmt.Sprint(s.told) != c.waits || (err != nil) != c.fails || err != nil && err.Error() != "Busy: Later. (request-id r-1)" {
 			t.Errorf("%s %d %q: waits %v, %v", c.method, c.status, c.retryAfter, s.waits, err)
 		}
 	}
