@@ -112,7 +112,7 @@ func walkCommands(cmd *cobra.Command, visit func(*cobra.Command)) {
 func commandLinePage(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("# Command line\n\nGenerated from the program by `make generate`; do not edit.\n\n" +
-		"Each command explains itself with `--help`. `cambio completion bash|zsh|fish|powershell` prints a script for the shell; it completes names of applications, identities and resources by asking the server.\n\n")
+		"Each command explains itself with `--help`. `cambio completion bash|zsh|fish|powershell` prints a script for the shell; it completes flags, and names of applications, identities, resource groups, resources, roles and credentials by asking the server.\n\n")
 	fmt.Fprintf(&b, "## Connection\n\nThe commands that manage what is registered find their server by these flags, else by the environment variables in brackets. "+
 		"With neither, they find the `cambio dev` server that runs with the default state folder. What a flag says goes before a variable, `CAMBIO_…` before `AZURE_…`. "+
 		"They sign in as every workload does, with a federated token, and need roles of the management resource: `Application.Read.All` to look, `Application.ReadWrite.All` (or `.OwnedBy`), "+
