@@ -94,6 +94,7 @@ func TestQuestionsAreInterrupted(t *testing.T) {
 	for _, args := range [][]string{
 		{"credential", "create", "--app", p.app, "--from-token", file},
 		{"app", "delete", p.app},
+		{"apply", "-f", p.file(t, trustFile)},
 	} {
 		_, screen := terminal(t)
 		ctx, cancel := context.WithCancel(context.Background())

@@ -8,6 +8,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"go.yaml.in/yaml/v3"
+
+	"cambio/internal/trust"
 )
 
 // What a server answers must not command the terminal, nor break a table.
@@ -69,6 +71,31 @@ func TestDocumentsArePlain(t *testing.T) {
 		}
 		if err := read(); err != nil || got[name] != name {
 			t.Errorf("%s is read as %q, %v\n%s", form, got, err, &b)
+		}
+	}
+}
+
+// So is a trust configuration, which is read back as it was.
+func TestTrustConfigurationsArePlain(t *testing.T) {
+	const name = "a\u202eb\u200bc\U000e0041 ü"
+	d, err := trust.Parse("trust.json", []byte(`{"version": 1, "applications": [{"uniqueName": "shop", "displayName": "`+name+`"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []string{formJSON, formYAML} {
+		var b strings.Builder
+		if err := writeTrust(&b, form, d, "https://sts.example.net/schema"); err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsFunc(b.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			t.Errorf("%s: %q", form, b.String())
+		}
+		again, err := trust.Parse("trust."+form, []byte(b.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(again.JSON()) != string(d.JSON()) || !strings.Contains(string(again.JSON()), name) {
+			t.Errorf("%s is read as %s", form, again.JSON())
 		}
 	}
 }
