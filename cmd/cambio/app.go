@@ -43,7 +43,7 @@ func (f *appFlags) shared(cmd *cobra.Command) {
 func (f *appFlags) properties(cmd *cobra.Command) (map[string]any, error) {
 	p := map[string]any{}
 	if f.json != "" {
-		if err := readObject(cmd.InOrStdin(), f.json, p); err != nil {
+		if err := readObject(input(cmd), f.json, p); err != nil {
 			return nil, err
 		}
 	}
@@ -170,7 +170,7 @@ func createApplication(ctx context.Context, op *operation, properties map[string
 	}
 	if principal {
 		if _, err := op.CreatePrincipal(ctx, a.AppID, assignmentRequired); err != nil {
-			return a, fmt.Errorf("the application was created (appId %s), but not its service principal: %w", a.AppID, err)
+			return a, fmt.Errorf("the application was created (appId %s), but not its service principal; `cambio app delete %[1]s` takes it away, to try again: %w", a.AppID, err)
 		}
 	}
 	if !op.dryRun {

@@ -56,9 +56,5 @@ func appRestoreCommand(c *connection) *cobra.Command {
 
 func deletedNames(ctx context.Context, c *admin.Client) ([]string, error) {
 	all, err := c.DeletedApplications(ctx)
-	var names []string
-	for _, a := range all {
-		names = append(names, a.DisplayName)
-	}
-	return names, err
+	return namesOf(all, err, func(a admin.Application) string { return a.DisplayName })
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -57,14 +56,9 @@ func ownerRemove() ownerTexts {
 
 func ownerChangeCommand(c *connection, say ownerTexts, change changeOwner) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: say.verb + " APP OWNER", Short: say.short, Long: say.long, ValidArgsFunction: c.argumentNames(applicationNames),
+		Use: say.verb + " APP OWNER", Short: say.short, Long: say.long, ValidArgsFunction: c.argumentNames(applicationNames, clientNames),
 		Example: "  cambio app owner " + say.verb + " shop-api deployer",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return usageError{fmt.Errorf("name an APP and an OWNER; see `%s --help`", cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args:    arguments("APP", "OWNER"),
 	}
 	op := &operation{form: formTable}
 	dryRunFlag(cmd, op)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -60,7 +62,14 @@ func (c *connection) client(dryRun io.Writer) (*admin.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return admin.New(admin.Config{Settings: s, DryRun: dryRun, UserAgent: "cambio/" + version()})
+	return admin.New(admin.Config{Settings: s, DryRun: dryRun, Busy: sayBusy, UserAgent: "cambio/" + version()})
+}
+
+// sayBusy tells a person why nothing happens for a while.
+func sayBusy(pause time.Duration) {
+	if pause > time.Second {
+		fmt.Fprintf(os.Stderr, "The server is busy; the request is sent again in %s.\n", pause)
+	}
 }
 
 // writeConnection leaves in the state folder of a development server what the

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"cambio/internal/admin"
+	"cambio/internal/profile"
 )
 
 // defaultAudience is what Azure's clients ask their platform for.
@@ -31,15 +32,17 @@ type holderFlags struct{ app, identity, group string }
 func (f *holderFlags) add(cmd *cobra.Command, c *connection) {
 	cmd.Flags().StringVar(&f.app, "app", "", "`APP` whose credential it is: appId, object id, unique name or display name")
 	cmd.Flags().StringVar(&f.identity, "identity", "", "managed `IDENTITY` whose credential it is: name, client id or principal id")
-	groupFlag(cmd, &f.group, "resource `GROUP` of the managed identity")
-	_ = cmd.RegisterFlagCompletionFunc("app", c.names(applicationNames)) // the flags are there
-	_ = cmd.RegisterFlagCompletionFunc("identity", c.names(identityNames))
+	groupFlag(cmd, c, &f.group, "resource `GROUP` of the managed identity")
+	c.completeFlag(cmd, "app", applicationNames)
+	c.completeFlag(cmd, "identity", identityNames)
 }
 
 func (f *holderFlags) check() error {
 	switch {
-	case (f.app == "") == (f.identity == ""):
+	case f.app == "" && f.identity == "":
 		return usageError{errors.New("say whose credential is meant: --app APP or --identity IDENTITY")}
+	case f.app != "" && f.identity != "":
+		return usageError{errors.New("a credential is that of --app APP or of --identity IDENTITY; give one of them")}
 	case f.app != "" && f.group != "":
 		return usageError{errors.New("--resource-group goes with --identity")}
 	}
@@ -214,6 +217,7 @@ func credentialCreateCommand(c *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		op.noteProposal(profile.Review(want.Issuer, want.Subject))
 		return ensureCredential(ctx, op, &holder, &existing, want)
 	})
 	return token.wrap(cmd, &definition, &holder)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cambio/internal/admin"
+	"cambio/internal/profile"
 )
 
 func credentialListCommand(c *connection) *cobra.Command {
@@ -39,18 +40,14 @@ func credentialListCommand(c *connection) *cobra.Command {
 
 // credentialNames completes the names of the credentials of the holder that
 // the flags name.
-func credentialNames(holder *holderFlags) func(context.Context, *admin.Client) ([]string, error) {
+func credentialNames(holder *holderFlags) lister {
 	return func(ctx context.Context, c *admin.Client) ([]string, error) {
 		h, err := holder.find(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		all, err := c.Credentials(ctx, h)
-		var names []string
-		for _, cr := range all {
-			names = append(names, cr.Name)
-		}
-		return names, err
+		return namesOf(all, err, func(cr admin.Credential) string { return cr.Name })
 	}
 }
 
@@ -90,6 +87,7 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		op.noteProposal(profile.Review(want.Issuer, want.Subject))
 		now, outcome, err := op.UpdateCredential(ctx, h, have, want)
 		if err == nil && outcome == admin.Unchanged {
 			op.note("Unchanged: the credential is like this already.")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -69,6 +70,69 @@ func TestTokenIsConfirmedOnATerminal(t *testing.T) {
 		}
 		if proposed := strings.Contains(out.String(), "not created"); proposed == (c.want == http.StatusOK) {
 			t.Errorf("after %q:\n%s", c.typed, &out)
+		}
+	}
+}
+
+// cancelling is what a person is told, who gives up when asked.
+type cancelling struct {
+	bytes.Buffer
+	cancel func()
+}
+
+func (c *cancelling) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "[y/N]") {
+		c.cancel()
+	}
+	return c.Buffer.Write(p)
+}
+
+// Ctrl-C at a question ends the command, though the terminal gives nothing.
+func TestQuestionsAreInterrupted(t *testing.T) {
+	p := rehearse(t, githubIssuer)
+	file := p.file(t, p.token(t, platformTokens["github-acme-shop-prod"]))
+	for _, args := range [][]string{
+		{"credential", "create", "--app", p.app, "--from-token", file},
+		{"app", "delete", p.app},
+		{"apply", "-f", p.file(t, trustFile)},
+	} {
+		_, screen := terminal(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		notes := &cancelling{cancel: cancel}
+		root := rootCommand()
+		root.SetOut(new(bytes.Buffer))
+		root.SetErr(notes)
+		root.SetIn(screen)
+		root.SetArgs(append(args, "--state", p.dir))
+		if err := root.ExecuteContext(ctx); exitCode(err) != exitInterrupted {
+			t.Errorf("%q: %v\n%s", args, err, notes)
+		}
+	}
+	root := rootCommand()
+	root.SetOut(new(bytes.Buffer))
+	root.SetArgs([]string{"app", "show", p.app, "--state", p.dir})
+	if err := root.Execute(); err != nil {
+		t.Error("it was deleted:", err)
+	}
+}
+
+// So it does while a file is typed.
+func TestInputIsInterrupted(t *testing.T) {
+	p := rehearse(t, githubIssuer)
+	for _, args := range [][]string{
+		{"app", "update", p.app, "--json", "-"},
+		{"credential", "create", "--app", p.app, "--from-token", "-"},
+		{"credential", "create", "--app", p.app, "--parameters", "-"},
+	} {
+		_, screen := terminal(t)
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		root := rootCommand()
+		root.SetIn(screen)
+		root.SetArgs(append(args, "--state", p.dir))
+		err := root.ExecuteContext(ctx)
+		cancel()
+		if err == nil || ctx.Err() == nil {
+			t.Errorf("%q: %v", args, err)
 		}
 	}
 }

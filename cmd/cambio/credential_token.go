@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -72,7 +71,7 @@ func (f *tokenFlags) propose(cmd *cobra.Command, d *definitionFlags, holder *hol
 			return err
 		}
 	}
-	claims, err := f.read(cmd.InOrStdin())
+	claims, err := f.read(input(cmd))
 	if err != nil {
 		return err
 	}
@@ -93,7 +92,13 @@ func (f *tokenFlags) propose(cmd *cobra.Command, d *definitionFlags, holder *hol
 	if (f.yes || dryRun) && blocked {
 		return errBlocked
 	}
-	if f.yes || dryRun || !blocked && holder.check() == nil && f.file != "-" && confirmed(cmd.InOrStdin(), notes, want) {
+	create := f.yes || dryRun
+	if !create && !blocked && holder.check() == nil && f.file != "-" {
+		if create, err = confirmed(input(cmd), notes, want); err != nil {
+			return err
+		}
+	}
+	if create {
 		f.proposed = &want
 		return nil
 	}
@@ -108,7 +113,7 @@ func (f *tokenFlags) read(in io.Reader) (profile.Claims, error) {
 	if f.file != "-" {
 		file, err := os.Open(f.file)
 		if err != nil {
-			return profile.Claims{}, fmt.Errorf("--from-token: %w", err)
+			return profile.Claims{}, usageError{fmt.Errorf("--from-token: %w", err)}
 		}
 		defer file.Close()
 		in = file
@@ -118,11 +123,11 @@ func (f *tokenFlags) read(in io.Reader) (profile.Claims, error) {
 		return profile.Claims{}, fmt.Errorf("--from-token: %w", err)
 	}
 	if len(raw) > maxTokenFile {
-		return profile.Claims{}, fmt.Errorf("--from-token: %s has more than %d KiB; that is no token", argumentName(f.file), maxTokenFile>>10)
+		return profile.Claims{}, usageError{fmt.Errorf("--from-token: %s has more than %d KiB; that is no token", argumentName(f.file), maxTokenFile>>10)}
 	}
 	claims, err := profile.ParseToken(string(raw))
 	if err != nil {
-		return claims, fmt.Errorf("--from-token: %s: %w", argumentName(f.file), err)
+		return claims, usageError{fmt.Errorf("--from-token: %s: %w", argumentName(f.file), err)}
 	}
 	return claims, nil
 }
@@ -193,14 +198,12 @@ func printable(s string) string {
 }
 
 // confirmed asks on a terminal whether to create the credential.
-func confirmed(in io.Reader, notes io.Writer, want admin.Credential) bool {
+func confirmed(in io.Reader, notes io.Writer, want admin.Credential) (bool, error) {
 	if !isTerminal(in) {
-		return false
+		return false, nil
 	}
 	_, _ = fmt.Fprintf(notes, "\nCreate the credential %s for issuer %s, subject %s, audience %s? [y/N] ", want.Name, printable(want.Issuer), printable(want.Subject), printable(strings.Join(want.Audiences, " ")))
-	answer, _ := bufio.NewReader(in).ReadString('\n') // no answer is no
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
+	return saysYes(in)
 }
 
 // printProposal prints a credential that was not created; as JSON it is what

@@ -29,6 +29,11 @@ func TestGeneratedPages(t *testing.T) {
 // TestEveryCommandIsExplained wants of each command what its page is made of.
 func TestEveryCommandIsExplained(t *testing.T) {
 	walkCommands(rootCommand(), func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if value, _ := pflag.UnquoteUsage(f); f.Value.Type() == "bool" && value != "" {
+				t.Errorf("%s: --%s takes no value, and its usage makes one of %q", cmd.CommandPath(), f.Name, value)
+			}
+		})
 		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
 			t.Errorf("%s: Short must be a few words without a full stop: %q", cmd.CommandPath(), cmd.Short)
 		}
@@ -107,7 +112,7 @@ func walkCommands(cmd *cobra.Command, visit func(*cobra.Command)) {
 func commandLinePage(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("# Command line\n\nGenerated from the program by `make generate`; do not edit.\n\n" +
-		"Each command explains itself with `--help`. `cambio completion bash|zsh|fish|powershell` prints a script for the shell; it completes names of applications, identities and resources by asking the server.\n\n")
+		"Each command explains itself with `--help`. `cambio completion bash|zsh|fish|powershell` prints a script for the shell; it completes flags, and names of applications, identities, resource groups, resources, roles and credentials by asking the server.\n\n")
 	fmt.Fprintf(&b, "## Connection\n\nThe commands that manage what is registered find their server by these flags, else by the environment variables in brackets. "+
 		"With neither, they find the `cambio dev` server that runs with the default state folder. What a flag says goes before a variable, `CAMBIO_…` before `AZURE_…`. "+
 		"They sign in as every workload does, with a federated token, and need roles of the management resource: `Application.Read.All` to look, `Application.ReadWrite.All` (or `.OwnedBy`), "+
@@ -152,7 +157,7 @@ func topicMarkdown(text string) string {
 func commandSection(b *strings.Builder, cmd *cobra.Command, level int) {
 	fmt.Fprintf(b, "\n%s %s\n\n%s.", strings.Repeat("#", level), cmd.CommandPath(), cmd.Short)
 	if cmd.Long != "" {
-		fmt.Fprintf(b, " %s", strings.ReplaceAll(cmd.Long, "\n", "\n\n"))
+		fmt.Fprintf(b, " %s", strings.ReplaceAll(strings.ReplaceAll(cmd.Long, "\n\n", "\n"), "\n", "\n\n"))
 	}
 	b.WriteString("\n")
 	if cmd.HasAvailableSubCommands() && len(cmd.Aliases) > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,8 @@ const (
 	exitDenied   = 4
 	exitConflict = 5
 	exitPending  = 6
+
+	exitInterrupted = 130 // as shells have it for SIGINT
 )
 
 // usageError is a mistake on the command line.
@@ -28,6 +31,9 @@ func (e usageError) Unwrap() error { return e.error }
 func exitCode(err error) int {
 	if err == nil {
 		return exitDone
+	}
+	if errors.Is(err, context.Canceled) {
+		return exitInterrupted
 	}
 	var usage usageError
 	var settings *admin.SettingsError
@@ -56,11 +62,12 @@ func exitCodesTopic() *cobra.Command {
 
   0  done; also when there was nothing to do, because it is so already
   1  failed: the server cannot be reached, is busy, or refused for another reason
-  2  usage: a flag, an argument or an environment variable is missing or wrong; nothing was sent
+  2  usage: a flag, an argument, an environment variable or a file that one names is missing or wrong; nothing was changed
   3  not found: what was addressed does not exist
   4  denied: signing in was refused, or the caller lacks a role of the management resource
   5  conflict: it exists already and is not the same, or a name fits more than one object
   6  changes to apply: of cambio plan --detailed-exitcode only
+  130  interrupted (SIGINT or SIGTERM) before it was done; a request that was under way may have been carried out
 
 Errors go to standard error, as "cambio: " and one line; results go to standard output.`,
 	}

@@ -25,8 +25,9 @@ func identityCommand() *cobra.Command {
 	return cmd
 }
 
-func groupFlag(cmd *cobra.Command, to *string, usage string) {
+func groupFlag(cmd *cobra.Command, c *connection, to *string, usage string) {
 	cmd.Flags().StringVarP(to, "resource-group", "g", "", usage)
+	c.completeFlag(cmd, "resource-group", groupNames)
 }
 
 func identityCreateCommand(c *connection) *cobra.Command {
@@ -37,7 +38,7 @@ func identityCreateCommand(c *connection) *cobra.Command {
 			"An identity of that name that exists already in the resource group is left as it is.",
 		Example: "  cambio identity create shop\n  cambio identity create shop --resource-group team-a --location westeurope",
 	}
-	groupFlag(cmd, &group, "resource `GROUP` (default \""+defaultGroup+"\")")
+	groupFlag(cmd, c, &group, "resource `GROUP` (default \""+defaultGroup+"\")")
 	cmd.Flags().StringVar(&location, "location", defaultLocation, "`REGION` that it is recorded with")
 	return c.writing(cmd, func(ctx context.Context, op *operation, args []string) error {
 		if group == "" {
@@ -73,7 +74,7 @@ func createIdentity(ctx context.Context, op *operation, group, name, location st
 func identityListCommand(c *connection) *cobra.Command {
 	var group string
 	cmd := &cobra.Command{Use: "list", Short: "List the managed identities", Args: noArguments, Example: "  cambio identity list\n  cambio identity list -g team-a -o json"}
-	groupFlag(cmd, &group, "only those of this resource `GROUP`")
+	groupFlag(cmd, c, &group, "only those of this resource `GROUP`")
 	return c.reading(cmd, func(ctx context.Context, op *operation, _ []string) error {
 		all, err := op.ManagedIdentities(ctx, group)
 		if err != nil {
@@ -100,7 +101,7 @@ func identityShowCommand(c *connection) *cobra.Command {
 	var group string
 	cmd := &cobra.Command{Use: "show IDENTITY", Short: "Show a managed identity", Args: oneArgument("IDENTITY"), ValidArgsFunction: c.argumentNames(identityNames),
 		Example: "  cambio identity show shop\n  cambio identity show shop -g team-a -o yaml"}
-	groupFlag(cmd, &group, "resource `GROUP`")
+	groupFlag(cmd, c, &group, "resource `GROUP`")
 	return c.reading(cmd, func(ctx context.Context, op *operation, args []string) error {
 		m, err := op.FindManagedIdentity(ctx, group, args[0])
 		return op.show(identityTable(m), err)
@@ -112,7 +113,7 @@ func identityDeleteCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "delete IDENTITY", Short: "Delete a managed identity", Args: oneArgument("IDENTITY"), ValidArgsFunction: c.argumentNames(identityNames),
 		Long:    "Deletes a managed identity with its credentials and role assignments; its resource group stays. When it returns, nobody signs in as it any more.",
 		Example: "  cambio identity delete shop --yes"}
-	groupFlag(cmd, &group, "resource `GROUP`")
+	groupFlag(cmd, c, &group, "resource `GROUP`")
 	return c.deleting(cmd, func(ctx context.Context, op *operation, args []string) error {
 		m, err := op.FindManagedIdentity(ctx, group, args[0])
 		if err != nil {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -22,8 +23,12 @@ func main() {
 	if err == nil {
 		return
 	}
+	code := exitCode(err)
+	if code == exitInterrupted {
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintln(os.Stderr, "cambio:", plain(err.Error()))
-	os.Exit(exitCode(err))
+	os.Exit(code)
 }
 
 func rootCommand() *cobra.Command {
@@ -32,6 +37,7 @@ func rootCommand() *cobra.Command {
 		Short: "Workload identity federation: a platform's token in, an access token out",
 		Long: "cambio exchanges the token that a workload's own platform gave it for an access token that a protected resource accepts.\n\n" +
 			"Start with `cambio dev`: a server with everything in it, on this machine, in a second.",
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -43,12 +49,27 @@ func rootCommand() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
 	})
 	root.SetUsageFunc(usage)
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupManagement, Title: "Manage what is registered, over the network"}, &cobra.Group{ID: groupServer, Title: "Run a server"})
 	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), tenantCommand(), whoamiCommand(), doctorCommand())
 	addGroup(root, groupManagement, trustCommands()...)
 	addGroup(root, groupServer, devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), auditCommand(), backupCommand(), restoreCommand(), configCommand())
 	root.AddCommand(versionCommand(), exitCodesTopic())
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Args = helpArguments
+		}
+	}
 	return root
+}
+
+// helpArguments refuses what no help is about.
+func helpArguments(cmd *cobra.Command, args []string) error {
+	if target, rest, err := cmd.Root().Find(args); err != nil || len(rest) > 0 {
+		return unknownCommand(target, rest)
+	}
+	return nil
 }
 
 func addGroup(root *cobra.Command, id string, commands ...*cobra.Command) {
@@ -62,14 +83,20 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("%q is not a command of `%s`", args[0], cmd.CommandPath())
-	if cmd.HasAvailableSubCommands() {
-		cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2) // cobra sets it for the root alone
-		for _, s := range cmd.SuggestionsFor(args[0]) {
-			text += fmt.Sprintf("; did you mean `%s`?", s)
-		}
+	if !cmd.HasAvailableSubCommands() {
+		return usageError{fmt.Errorf("%q is too much: `%s` takes no arguments; see `%[2]s --help`", args[0], cmd.CommandPath())}
 	}
-	return usageError{fmt.Errorf("%s; see `%s --help`", text, cmd.CommandPath())}
+	return unknownCommand(cmd, args)
+}
+
+// unknownCommand is what was taken for a command, with those that are alike.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	text := fmt.Sprintf("%q is not a command of `%s`; ", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2) // cobra sets it for the root alone
+	for _, s := range cmd.SuggestionsFor(args[0]) {
+		text += fmt.Sprintf("did you mean `%s`? ", s)
+	}
+	return usageError{fmt.Errorf("%ssee `%s --help`", text, cmd.CommandPath())}
 }
 
 // logger writes JSON to standard error; standard output is for results.

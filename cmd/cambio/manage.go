@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
@@ -67,10 +64,10 @@ func (c *connection) complete(cmd *cobra.Command, op *operation, do action) *cob
 		if err := checkForm(op.form); err != nil {
 			return err
 		}
-		op.out, op.notes, op.in = cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.InOrStdin()
+		op.out, op.notes, op.in = cmd.OutOrStdout(), cmd.ErrOrStderr(), input(cmd)
 		var plan io.Writer
 		if op.dryRun {
-			plan = op.out
+			plan = plainRequests{op.out}
 		}
 		var err error
 		if op.Client, err = c.client(plan); err != nil {
@@ -141,11 +138,10 @@ func (op *operation) confirm(what string) error {
 		return nil
 	}
 	op.note("Delete %s? [y/N]", what)
-	answer, _ := bufio.NewReader(op.in).ReadString('\n') // no answer is no
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return errors.New("nothing was deleted")
+	if yes, err := saysYes(op.in); err != nil || yes {
+		return err
 	}
-	return nil
+	return errors.New("nothing was deleted")
 }
 
 // deleted says what was deleted.
@@ -154,21 +150,6 @@ func (op *operation) deleted(what string, err error) error {
 		op.note("Deleted %s.", what)
 	}
 	return err
-}
-
-// isTerminal reports whether a person may be at the other end. The null device
-// is a character device too.
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull)
-	return err != nil || !os.SameFile(info, null)
 }
 
 func capitalised(word string) string { return strings.ToUpper(word[:1]) + word[1:] }
@@ -180,12 +161,19 @@ func nounCommand(use, short, long string, aliases ...string) *cobra.Command {
 }
 
 // oneArgument wants exactly one argument, which is called by its name.
-func oneArgument(name string) cobra.PositionalArgs {
+func oneArgument(name string) cobra.PositionalArgs { return arguments(name) }
+
+// arguments wants one argument for each name.
+func arguments(names ...string) cobra.PositionalArgs {
+	want := strings.Join(names, " and one ")
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 1 && args[0] != "" {
-			return nil
+		switch {
+		case len(args) > len(names):
+			return usageError{fmt.Errorf("name one %s, and no more: %q is too much (a name with blanks stands in quotation marks); see `%s --help`", want, args[len(names)], cmd.CommandPath())}
+		case len(args) < len(names) || slices.Contains(args, ""):
+			return usageError{fmt.Errorf("name one %s; see `%s --help`", want, cmd.CommandPath())}
 		}
-		return usageError{fmt.Errorf("name one %s; see `%s --help`", name, cmd.CommandPath())}
+		return nil
 	}
 }
 
@@ -197,53 +185,4 @@ func required(flags ...[2]string) error {
 		}
 	}
 	return nil
-}
-
-// completionTimeout bounds what a person waits for after pressing TAB.
-const completionTimeout = 3 * time.Second
-
-// names completes an argument or a flag with names that the server knows.
-func (c *connection) names(list func(context.Context, *admin.Client) ([]string, error)) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
-		defer cancel()
-		client, err := c.client(nil)
-		if err != nil || client.SingleUse() {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		names, err := list(ctx, client)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
-}
-
-// argumentNames completes the one argument of a command.
-func (c *connection) argumentNames(list func(context.Context, *admin.Client) ([]string, error)) cobra.CompletionFunc {
-	complete := c.names(list)
-	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return complete(cmd, args, typed)
-	}
-}
-
-func applicationNames(ctx context.Context, c *admin.Client) ([]string, error) {
-	all, err := c.Applications(ctx)
-	var names []string
-	for _, a := range all {
-		names = append(names, a.DisplayName)
-	}
-	return names, err
-}
-
-func identityNames(ctx context.Context, c *admin.Client) ([]string, error) {
-	all, err := c.ManagedIdentities(ctx, "")
-	var names []string
-	for _, m := range all {
-		names = append(names, m.Name)
-	}
-	return names, err
 }

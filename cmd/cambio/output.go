@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf16"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -118,33 +120,78 @@ func plain(s string) string {
 	}, s)
 }
 
-// printDocument prints JSON, indented, or as YAML.
+// printDocument prints JSON, indented, or as YAML. What a terminal would obey,
+// or a reader would not see, is escaped in both: the document says the same.
 func printDocument(out io.Writer, form string, raw jsontext.Value) error {
+	raw = raw.Clone() // Format writes into what it reads
+	// Strings are written anew: the server escapes some characters for HTML.
+	if err := raw.Format(jsontext.WithIndent("  "), jsontext.PreserveRawStrings(false), jsontext.EscapeForHTML(false)); err != nil {
+		return err
+	}
 	if form == formJSON {
-		// Strings are written anew: the server escapes some characters for HTML.
-		if err := raw.Format(jsontext.WithIndent("  "), jsontext.PreserveRawStrings(false), jsontext.EscapeForHTML(false)); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(out, "%s\n", raw)
+		_, err := fmt.Fprintf(out, "%s\n", escaped(string(raw), jsonEscape))
 		return err
 	}
 	var node yaml.Node // JSON is YAML; a node keeps the order of members
-	if err := yaml.Unmarshal(raw, &node); err != nil {
+	if err := yaml.Unmarshal([]byte(escaped(string(raw), yamlEscape)), &node); err != nil {
 		return err
 	}
 	block(&node)
-	enc := yaml.NewEncoder(out)
+	var text strings.Builder
+	enc := yaml.NewEncoder(&text)
 	enc.SetIndent(2)
-	if err := enc.Encode(&node); err != nil {
+	if err := errors.Join(enc.Encode(&node), enc.Close()); err != nil {
 		return err
 	}
-	return enc.Close()
+	_, err := io.WriteString(out, escaped(text.String(), yamlEscape))
+	return err
+}
+
+func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }
+
+// escaped writes unprintable characters as escapes. They stand within strings
+// with double quotation marks; the line breaks between those stay.
+func escaped(document string, escape func(rune) string) string {
+	var b strings.Builder
+	for _, r := range document {
+		if r != '\n' && isUnprintable(r) {
+			b.WriteString(escape(r))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// jsonEscape is RFC 8259 §7.
+func jsonEscape(r rune) string {
+	if r > 0xffff {
+		high, low := utf16.EncodeRune(r)
+		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
+	}
+	return fmt.Sprintf(`\u%04x`, r)
+}
+
+// yamlEscape is YAML 1.2 §5.7.
+func yamlEscape(r rune) string { return fmt.Sprintf(`\U%08X`, r) }
+
+// plainRequests writes the requests of a dry run, whose bodies are JSON.
+type plainRequests struct{ io.Writer }
+
+func (w plainRequests) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(w.Writer, escaped(string(p), jsonEscape)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // block turns JSON's style into that of a YAML document; strings stay quoted
 // where they would become something else without quotation marks.
 func block(n *yaml.Node) {
 	n.Style = 0
+	if strings.ContainsFunc(n.Value, isUnprintable) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
 	for _, child := range n.Content {
 		block(child)
 	}

@@ -130,11 +130,7 @@ func resources(ctx context.Context, c *admin.Client) ([]admin.Application, error
 
 func resourceNames(ctx context.Context, c *admin.Client) ([]string, error) {
 	all, err := resources(ctx, c)
-	var names []string
-	for _, a := range all {
-		names = append(names, a.DisplayName)
-	}
-	return names, err
+	return namesOf(all, err, func(a admin.Application) string { return a.DisplayName })
 }
 
 func resourceListCommand(c *connection) *cobra.Command {

@@ -35,6 +35,7 @@ func roleListCommand(c *connection) *cobra.Command {
 		Example: "  cambio role list --resource orders\n  cambio role list --to shop-api"}
 	resourceFlag(cmd, c, &resource, "`RESOURCE` whose roles they are")
 	cmd.Flags().StringVar(&to, "to", "", "`CLIENT` that holds them: an application or managed identity")
+	c.completeFlag(cmd, "to", clientNames)
 	return c.reading(cmd, func(ctx context.Context, op *operation, _ []string) error {
 		if (resource == "") == (to == "") {
 			return usageError{errors.New("give --resource RESOURCE or --to CLIENT")}
@@ -55,7 +56,7 @@ func roleListCommand(c *connection) *cobra.Command {
 
 func resourceFlag(cmd *cobra.Command, c *connection, to *string, usage string) {
 	cmd.Flags().StringVar(to, "resource", "", usage)
-	_ = cmd.RegisterFlagCompletionFunc("resource", c.names(resourceNames)) // the flag is there
+	c.completeFlag(cmd, "resource", resourceNames)
 }
 
 // assignmentFlags name one role assignment.
@@ -84,7 +85,8 @@ func roleAssignCommand(c *connection) *cobra.Command {
 	resourceFlag(cmd, c, &f.resource, "`RESOURCE` whose role it is (required)")
 	cmd.Flags().StringVar(&f.role, "role", "", "value or id of the `ROLE` (required)")
 	cmd.Flags().StringVar(&f.client, "to", "", "`CLIENT` that gets it: an application or managed identity (required)")
-	_ = cmd.RegisterFlagCompletionFunc("to", c.names(applicationNames)) // the flag is there
+	c.completeFlag(cmd, "role", roleNames(&f.resource))
+	c.completeFlag(cmd, "to", clientNames)
 	return c.writing(cmd, func(ctx context.Context, op *operation, _ []string) error {
 		if err := required([2]string{"resource", f.resource}, [2]string{"role", f.role}, [2]string{"to", f.client}); err != nil {
 			return err
@@ -121,6 +123,8 @@ func roleUnassignCommand(c *connection) *cobra.Command {
 	resourceFlag(cmd, c, &f.resource, "`RESOURCE` whose role it is (required)")
 	cmd.Flags().StringVar(&f.role, "role", "", "value or id of the `ROLE` (required)")
 	cmd.Flags().StringVar(&f.client, "from", "", "`CLIENT` that holds it: an application or managed identity (required)")
+	c.completeFlag(cmd, "role", roleNames(&f.resource))
+	c.completeFlag(cmd, "from", clientNames)
 	return c.deleting(cmd, func(ctx context.Context, op *operation, _ []string) error {
 		if err := required([2]string{"resource", f.resource}, [2]string{"role", f.role}, [2]string{"from", f.client}); err != nil {
 			return err

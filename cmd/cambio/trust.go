@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -63,7 +62,7 @@ func readTrust(cmd *cobra.Command, files []string) (*trust.Document, error) {
 	}
 	all := &trust.Document{}
 	for _, file := range files {
-		raw, err := readInput(cmd.InOrStdin(), file)
+		raw, err := readInput(input(cmd), file)
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +167,7 @@ func trustApplyCommand() *cobra.Command {
 			return err
 		}
 		document := d.JSON()
-		ask := !yes && isTerminal(cmd.InOrStdin())
+		ask := !yes && isTerminal(input(cmd))
 		if client.SingleUse() && (ask || dryRun) {
 			return usageError{errors.New("a bootstrap token is good for one request: apply with --yes, without looking first")}
 		}
@@ -201,11 +200,10 @@ func (f *trustFlags) approve(cmd *cobra.Command, plan admin.TrustPlan) error {
 		return err
 	}
 	_, _ = fmt.Fprint(cmd.ErrOrStderr(), "Make these changes? [y/N] ")
-	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // no answer is no
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return errors.New("nothing was changed")
+	if yes, err := saysYes(input(cmd)); err != nil || yes {
+		return err
 	}
-	return nil
+	return errors.New("nothing was changed")
 }
 
 func (f *trustFlags) print(out io.Writer, plan admin.TrustPlan, tense string) error {
@@ -295,14 +293,15 @@ func trustExportCommand() *cobra.Command {
 }
 
 func writeTrust(out io.Writer, form string, d *trust.Document, schema string) error {
-	raw := d.IndentedJSON()
-	if form == formYAML {
-		var err error
-		if raw, err = d.YAML(schema); err != nil {
-			return err
-		}
+	if form == formJSON {
+		_, err := io.WriteString(out, escaped(string(d.IndentedJSON()), jsonEscape))
+		return err
 	}
-	_, err := out.Write(raw)
+	raw, err := d.YAML(schema)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, escaped(string(raw), yamlEscape))
 	return err
 }
 
@@ -334,7 +333,7 @@ func importTrust(cmd *cobra.Command, form string, graphFiles, armFiles []string)
 		if before, after, named := strings.Cut(file, "="); named && i < len(graphFiles) {
 			parent, file = before, after
 		}
-		raw, err := readInput(cmd.InOrStdin(), file)
+		raw, err := readInput(input(cmd), file)
 		if err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func runTrustTests(cmd *cobra.Command, files, tests []string, compat directory.C
 	}
 	var results []rehearsal.Result
 	for _, file := range tests {
-		raw, err := readInput(cmd.InOrStdin(), file)
+		raw, err := readInput(input(cmd), file)
 		if err != nil {
 			return nil, err
 		}

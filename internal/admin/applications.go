@@ -106,12 +106,15 @@ func (c *Client) FindApplication(ctx context.Context, ref string) (Application, 
 	for _, a := range found {
 		list = append(list, fmt.Sprintf("%s (%s)", a.AppID, a.DisplayName))
 	}
-	return Application{}, ambiguous("application", ref, list)
+	return Application{}, ambiguous("application", useID, ref, list)
 }
 
-func ambiguous(kind, ref string, candidates []string) error {
+// useID is what helps with an ambiguous name.
+const useID = "use the id"
+
+func ambiguous(kind, remedy, ref string, candidates []string) error {
 	slices.SortFunc(candidates, func(a, b string) int { return strings.Compare(afterID(a), afterID(b)) })
-	return Conflictf("%q fits more than one %s; use the id: %s", ref, kind, strings.Join(candidates, ", "))
+	return Conflictf("%q fits more than one %s; %s: %s", ref, kind, remedy, strings.Join(candidates, ", "))
 }
 
 // afterID is a candidate without its id, so that candidates are sorted by what

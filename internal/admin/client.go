@@ -38,6 +38,10 @@ type Config struct {
 	// server. Nil sends them.
 	DryRun io.Writer
 
+	// Busy is told how long a request waits before it is sent again; nil tells
+	// nobody.
+	Busy func(time.Duration)
+
 	UserAgent string
 	Now       func() time.Time                           // nil: time.Now
 	Sleep     func(context.Context, time.Duration) error // between attempts; nil: waits
@@ -78,11 +82,11 @@ func (c *Config) transport() (*http.Transport, error) {
 	}
 	pem, err := readBounded(c.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
+		return nil, settingsErrorf("--ca: %w", err)
 	}
 	t.TLSClientConfig.RootCAs = x509.NewCertPool()
 	if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM form", c.CAFile)
+		return nil, settingsErrorf("--ca: %s holds no certificate in PEM form", c.CAFile)
 	}
 	return t, nil
 }
@@ -134,14 +138,22 @@ func (c *Client) List(ctx context.Context, path string) ([]jsontext.Value, error
 		if page.Next == "" {
 			return all, nil
 		}
-		// Only path and query: the token stays with this origin.
-		next, err := url.Parse(page.Next)
-		if err != nil {
-			return nil, fmt.Errorf("the link to the next page is malformed: %w", err)
+		if path, err = nextPath(page.Next); err != nil {
+			return nil, err
 		}
-		path = next.RequestURI()
 	}
 	return nil, fmt.Errorf("the list does not end after %d pages", maxPages)
+}
+
+// nextPath is what of a link to a next page is followed: only path and query,
+// so that the token stays with this origin. They are appended to it, and must
+// begin with a slash not to become a part of its name.
+func nextPath(link string) (string, error) {
+	u, err := url.Parse(link)
+	if err != nil || u.Opaque != "" || !strings.HasPrefix(u.EscapedPath(), "/") {
+		return "", fmt.Errorf("the link to the next page is no URL of a server: %q", link)
+	}
+	return u.RequestURI(), nil
 }
 
 // Change sends a request that changes something. body is marshalled; nil sends
@@ -205,7 +217,11 @@ func (c *Client) repeat(ctx context.Context, method, path string, body []byte, h
 		if !busy || !idempotent || attempt == maxAttempts {
 			return nil, errorOf(resp, raw)
 		}
-		if err := c.cfg.Sleep(ctx, retryAfter(resp.Header, attempt)); err != nil {
+		pause := retryAfter(resp.Header, attempt)
+		if c.cfg.Busy != nil {
+			c.cfg.Busy(pause)
+		}
+		if err := c.cfg.Sleep(ctx, pause); err != nil {
 			return nil, errors.Join(errorOf(resp, raw), err)
 		}
 	}

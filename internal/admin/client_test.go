@@ -20,6 +20,7 @@ const secret = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzZWNyZXQifQ.c2VjcmV0"
 type server struct {
 	*Client
 	waits    []time.Duration
+	told     []time.Duration
 	requests []string
 }
 
@@ -37,7 +38,7 @@ func serve(t *testing.T, settings Settings, handler http.HandlerFunc) *server {
 	}
 	settings.Authority, settings.CAFile = ts.URL, ca
 	var err error
-	s.Client, err = New(Config{Settings: settings, Sleep: func(_ context.Context, d time.Duration) error {
+	s.Client, err = New(Config{Settings: settings, Busy: func(d time.Duration) { s.told = append(s.told, d) }, Sleep: func(_ context.Context, d time.Duration) error {
 		s.waits = append(s.waits, d)
 		return nil
 	}})
@@ -82,7 +83,7 @@ func TestBusyServersAreAskedAgain(t *testing.T) {
 		} else {
 			_, err = s.Change(context.Background(), c.method, "/v1.0/x", map[string]any{}, nil)
 		}
-		if fmt.Sprint(s.waits) != c.waits || (err != nil) != c.fails || err != nil && err.Error() != "Busy: Later. (request-id r-1)" {
+		if fmt.Sprint(s.waits) != c.waits || fmt.Sprint(s.told) != c.waits || (err != nil) != c.fails || err != nil && err.Error() != "Busy: Later. (request-id r-1)" {
 			t.Errorf("%s %d %q: waits %v, %v", c.method, c.status, c.retryAfter, s.waits, err)
 		}
 	}
@@ -120,6 +121,22 @@ func TestTokensStayWithTheirServer(t *testing.T) {
 	}
 }
 
+// A link that does not begin with a slash would change the name of the server
+// that it is appended to.
+func TestLinksThatAreNoPathsAreNotFollowed(t *testing.T) {
+	for _, link := range []string{".attacker.example/v1.0/list", "x:@attacker.example/v1.0/list", "x:443@attacker.example", "?p=2", "https:v1.0/list"} {
+		asked := 0
+		s := serve(t, Settings{AccessToken: secret}, func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			_, _ = fmt.Fprintf(w, `{"value":[],"nextLink":%q}`, link)
+		})
+		_, err := s.List(context.Background(), "/v1.0/list")
+		if err == nil || !strings.Contains(err.Error(), "the link to the next page is no URL of a server") || asked != 1 {
+			t.Errorf("%q: asked %d times, %v", link, asked, err)
+		}
+	}
+}
+
 func TestAnswersAreBounded(t *testing.T) {
 	for name, answer := range map[string]string{
 		"too long":  `{"x":"` + strings.Repeat("x", answerLimits.Bytes) + `"}`,
@@ -144,7 +161,8 @@ func TestErrorsAreSafeToShow(t *testing.T) {
 	}{
 		{404, `{"error":{"code":"Request_ResourceNotFound","message":"No \u001b[31mresource"}}`, "Request_ResourceNotFound: No  [31mresource", NotFound},
 		{403, `{"error":{"code":"Authorization_RequestDenied","message":"No."}}`, "Authorization_RequestDenied: No.", Denied},
-		{400, `{"error":{"code":"InvalidFederatedIdentityCredentialValue","message":"Twice."}}`, "InvalidFederatedIdentityCredentialValue: Twice.", Conflict},
+		{400, `{"error":{"code":"InvalidFederatedIdentityCredentialValue","message":"Both are held by the federated identity credential 'x'."}}`, "InvalidFederatedIdentityCredentialValue: Both are held by the federated identity credential 'x'.", Conflict},
+		{400, `{"error":{"code":"InvalidFederatedIdentityCredentialValue","message":"No expression."}}`, "InvalidFederatedIdentityCredentialValue: No expression.", Failed},
 		{401, `{"error":"invalid_client","error_description":"AADSTS700213: No. Trace ID: 1 Correlation ID: 2","trace_id":"1","error_uri":"https://x.example/error"}`,
 			"invalid_client: AADSTS700213: No. (request-id 1); see https://x.example/error", Denied},
 		{502, `<html>`, "Bad Gateway: the server answered with status 502 and no error object; is this a cambio server?", Failed},
@@ -209,5 +227,22 @@ func TestTokensAreRenewed(t *testing.T) {
 		if _, err := s.Get(context.Background(), "/v1.0/x"); err != nil || exchanges != step.want {
 			t.Errorf("after %s: %d exchanges, want %d; %v", step.after, exchanges, step.want, err)
 		}
+	}
+}
+
+// A server that is reached by another name than its own knows no such
+// resource; the name is what must be mended.
+func TestOtherNamesOfAServer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, Settings{Tenant: "t", ClientID: "c", FederatedTokenFile: file}, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"invalid_resource","error_description":"AADSTS500011: The resource principal was not found."}`)
+	})
+	_, err := s.Get(context.Background(), "/v1.0/x")
+	if err == nil || KindOf(err) != Denied || !strings.Contains(err.Error(), s.cfg.Authority+" goes by another name, which `cambio doctor` finds out") {
+		t.Errorf("%v", err)
 	}
 }

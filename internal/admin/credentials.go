@@ -215,7 +215,7 @@ func (c *Client) EnsureCredential(ctx context.Context, h Holder, want Credential
 	case existing == Keep:
 		return have, Kept, nil
 	case existing == Refuse:
-		return have, "", Conflictf("%s has a federated identity credential %q already, with another %s; change it with `cambio credential update`, or use --replace or --if-missing",
+		return have, "", Conflictf("%s has a federated identity credential %q already, with another %s; give the new one another --name, change that one with `cambio credential update` or --replace, or leave it with --if-missing",
 			h.Name, want.Name, strings.Join(different, ", "))
 	}
 	return c.UpdateCredential(ctx, h, have, want)

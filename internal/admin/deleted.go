@@ -45,7 +45,7 @@ func (c *Client) FindDeletedApplication(ctx context.Context, ref string) (Applic
 	for _, a := range found {
 		list = append(list, fmt.Sprintf("%s (%s, deleted %s)", a.AppID, a.DisplayName, a.Deleted))
 	}
-	return Application{}, ambiguous("deleted application", ref, list)
+	return Application{}, ambiguous("deleted application", useID, ref, list)
 }
 
 // RestoreApplication undoes the deletion of an application.

@@ -47,10 +47,16 @@ func (e *Error) Kind() Kind {
 		return NotFound
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		return Denied
-	case e.Status == http.StatusConflict, e.Status == http.StatusPreconditionFailed, e.Code == "InvalidFederatedIdentityCredentialValue":
+	case e.Status == http.StatusConflict, e.Status == http.StatusPreconditionFailed, e.isDuplicate():
 		return Conflict
 	}
 	return Failed
+}
+
+// isDuplicate reports whether another credential has the same definition:
+// Graph has one code for that and for values that are wrong.
+func (e *Error) isDuplicate() bool {
+	return e.Code == "InvalidFederatedIdentityCredentialValue" && strings.Contains(e.Message, " are held by the federated identity credential ")
 }
 
 // LookupError is a name that leads to no object, or to more than one, or to

@@ -96,11 +96,11 @@ func (c *Client) FindManagedIdentity(ctx context.Context, group, ref string) (Ma
 	}
 	switch len(found) {
 	case 0:
-		return ManagedIdentity{}, NotFoundf("there is no managed identity named %q", ref)
+		return ManagedIdentity{}, NotFoundf("there is no managed identity named %q; `cambio identity list` shows those that there are", ref)
 	case 1:
 		return found[0], nil
 	}
-	return ManagedIdentity{}, ambiguous("managed identity", ref, list)
+	return ManagedIdentity{}, ambiguous("managed identity", "name its --resource-group, or use the id", ref, list)
 }
 
 func (c *Client) identityPath(ctx context.Context, group, name string) (string, error) {

@@ -58,5 +58,5 @@ func (c *Client) noApplication(ref string) error {
 	if c.ownedOnly {
 		return NotFoundf("you own no application with the name, unique name or identifier URI %q; to find those of others takes Application.Read.All", ref)
 	}
-	return NotFoundf("there is no application with the name, unique name or identifier URI %q", ref)
+	return NotFoundf("there is no application with the name, unique name or identifier URI %q; `cambio app list` shows those that there are", ref)
 }

@@ -89,7 +89,7 @@ func (c *Client) FindPrincipal(ctx context.Context, ref string) (ServicePrincipa
 		if denied != nil {
 			return ServicePrincipal{}, denied
 		}
-		return ServicePrincipal{}, NotFoundf("there is no application or managed identity named %q", ref)
+		return ServicePrincipal{}, NotFoundf("there is no application or managed identity named %q; `cambio app list` and `cambio identity list` show those that there are", ref)
 	case 1:
 		return found[0], nil
 	}
@@ -97,7 +97,7 @@ func (c *Client) FindPrincipal(ctx context.Context, ref string) (ServicePrincipa
 	for _, p := range found {
 		list = append(list, fmt.Sprintf("%s (%s, %s)", p.AppID, p.DisplayName, p.Type))
 	}
-	return ServicePrincipal{}, ambiguous("application or managed identity", ref, list)
+	return ServicePrincipal{}, ambiguous("application or managed identity", useID, ref, list)
 }
 
 func (c *Client) principalByID(ctx context.Context, id string) (ServicePrincipal, error) {

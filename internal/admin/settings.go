@@ -33,13 +33,14 @@ type Flags struct {
 	State                                                                    string // state folder of a development server
 }
 
-// SettingsError says which setting is missing or wrong.
-type SettingsError struct{ text string }
+// SettingsError says which setting is missing or wrong: one that was given, or
+// a file that it names.
+type SettingsError struct{ error }
 
-func (e *SettingsError) Error() string { return e.text }
+func (e *SettingsError) Unwrap() error { return e.error }
 
 func settingsErrorf(format string, args ...any) error {
-	return &SettingsError{fmt.Sprintf(format, args...)}
+	return &SettingsError{fmt.Errorf(format, args...)}
 }
 
 // variables are the environment variables of a setting, the most specific
@@ -136,10 +137,11 @@ func (s *Settings) credentials(f Flags, env func(string) string) error {
 		s.AccessToken = token
 		return err
 	}
+	var err error
 	token := accessTokenVariables.or("", env)
 	if token != "" && f.ClientID == "" && f.FederatedTokenFile == "" {
-		s.AccessToken = token
-		return nil
+		s.AccessToken, err = oneWord(token, "CAMBIO_ACCESS_TOKEN")
+		return err
 	}
 	s.ClientID, s.FederatedTokenFile = clientVariables.or(f.ClientID, env), federatedTokenVariables.or(f.FederatedTokenFile, env)
 	const instead = "; or give an access token with --access-token-file FILE or CAMBIO_ACCESS_TOKEN"
@@ -203,14 +205,20 @@ func readBounded(file string) ([]byte, error) {
 func ReadToken(file string) (string, error) {
 	raw, err := readBounded(file)
 	if err != nil {
-		return "", fmt.Errorf("the token file cannot be read: %w", err)
+		return "", settingsErrorf("the token file cannot be read: %w", err)
 	}
-	token := strings.TrimSpace(string(raw))
+	return oneWord(string(raw), "the token file "+file)
+}
+
+// oneWord is a token without the white space around it. A header takes no
+// other characters than visible ones of ASCII.
+func oneWord(text, where string) (string, error) {
+	token := strings.TrimSpace(text)
 	if token == "" {
-		return "", fmt.Errorf("the token file %s is empty", file)
+		return "", settingsErrorf("%s is empty", where)
 	}
-	if strings.ContainsAny(token, " \t\r\n") {
-		return "", fmt.Errorf("the token file %s holds more than one word; it must hold the token and nothing else", file)
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", settingsErrorf("%s holds more than one word; it must hold the token and nothing else", where)
 	}
 	return token, nil
 }

@@ -54,6 +54,10 @@ func (c *Client) exchange(ctx context.Context, assertion string) (token string, 
 		if e.Status == http.StatusBadRequest {
 			e.Status = http.StatusUnauthorized
 		}
+		if strings.HasPrefix(e.Message, "AADSTS500011:") {
+			// The management resource is called as the server calls itself.
+			return "", expires, fmt.Errorf("signing in as client %s: the server at %s goes by another name, which `cambio doctor` finds out; use it as --authority: %w", c.cfg.ClientID, c.cfg.Authority, e)
+		}
 		return "", expires, fmt.Errorf("signing in as client %s: %w", c.cfg.ClientID, e)
 	}
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -13,19 +15,21 @@ import (
 
 // The kinds of parameter.
 const (
-	kindText = ""
-	kindFlag = "flag" // "true" when given
-	kindRef  = "ref"  // name of a branch or tag, git-check-ref-format(1)
-	kindHost = "host" // host name in lower case, with a port if it is not 443
-	kindURL  = "url"  // issuer
+	kindText    = ""
+	kindFlag    = "flag"     // "true" when given
+	kindRef     = "ref"      // name of a branch or tag, git-check-ref-format(1)
+	kindFullRef = "full-ref" // the same with refs/heads/ or another refs/ before it
+	kindHost    = "host"     // host name in lower case, with a port if it is not 443
+	kindURL     = "url"      // issuer
 )
 
 // patterns of the kinds that have their own. Templates are read backwards
 // with them; check says more about a value.
 var kindPatterns = map[string]string{
-	kindRef:  `[^\s~^:?*\[\\\p{C}]+`,
-	kindHost: `[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?`,
-	kindURL:  `https?://[^\s\p{C}]+`,
+	kindRef:     `[^\s~^:?*\[\\\p{C}]+`,
+	kindFullRef: `refs/[^\s~^:?*\[\\\p{C}]+`,
+	kindHost:    `[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?`,
+	kindURL:     `https?://[^\s\p{C}]+`,
 }
 
 // IsFlag reports whether the parameter is only given or not.
@@ -107,13 +111,13 @@ func (p *Parameter) check(value string) error {
 // wrong is what the kind and the pattern have against a value.
 func (p *Parameter) wrong(value string) string {
 	switch p.Kind {
-	case kindRef:
+	case kindRef, kindFullRef:
+		if strings.HasPrefix(value, "refs/") == (p.Kind == kindRef) {
+			return p.Hint
+		}
 		return wrongRef(value, p.whole.MatchString(value), p.Hint)
 	case kindHost:
-		if !p.whole.MatchString(value) {
-			return "write the host alone, in lower case and without https://, as in " + p.Example + p.Default
-		}
-		return ""
+		return wrongHost(value, p.whole.MatchString(value), p.Example+p.Default)
 	case kindURL:
 		if why := wrongURL(value); why != "" {
 			return why + "; " + p.Hint
@@ -131,11 +135,30 @@ func wrongRef(value string, matches bool, hint string) string {
 	switch {
 	case strings.ContainsAny(value, "*?"):
 		return "a subject is compared byte for byte, so that a wildcard matches nothing; for a pattern use `cambio credential create --claims-matching-expression`"
-	case strings.HasPrefix(value, "refs/"):
-		return hint
-	case !matches, strings.Contains(value, ".."), strings.Contains(value, "//"), strings.Contains(value, "@{"),
-		strings.HasPrefix(value, "/"), strings.HasSuffix(value, "/"), strings.HasSuffix(value, "."), strings.HasSuffix(value, ".lock"):
+	case !matches, strings.Contains(value, ".."), strings.Contains(value, "@{"), strings.HasSuffix(value, "."),
+		slices.ContainsFunc(strings.Split(value, "/"), wrongComponent):
 		return "git has no branch or tag of this name; " + hint
+	}
+	return ""
+}
+
+// wrongComponent is for what stands between two slashes of a ref.
+func wrongComponent(name string) bool {
+	return name == "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".lock")
+}
+
+// wrongHost refuses what no issuer has: the URL of one is compared byte for
+// byte, and platforms leave the usual port out.
+func wrongHost(value string, matches bool, example string) string {
+	host, port, hasPort := strings.Cut(value, ":")
+	n, err := strconv.Atoi(port)
+	switch {
+	case !matches, strings.Contains(host, ".."):
+		return "write the host alone, in lower case and without https://, as in " + example
+	case port == "443":
+		return "write it without :443, which tokens leave out"
+	case hasPort && (err != nil || n == 0 || n > 65535 || port[0] == '0'):
+		return "there is no such port"
 	}
 	return ""
 }

@@ -233,6 +233,38 @@ func TestMistakesOfParameters(t *testing.T) {
 	}
 }
 
+// A value must be one part of the subject or issuer, and one that a token has.
+func TestParametersStayWithinTheirPart(t *testing.T) {
+	repo := given{"repo": "acme/shop"}
+	for _, c := range []struct {
+		profile string
+		given   given
+		want    string
+	}{
+		{"github", with(repo, "ref", "refs/heads/.."), "git has no"},
+		{"github", with(repo, "ref", "refs/heads/*"), "wildcard"},
+		{"github", with(repo, "ref", "refs/heads/a:environment:prod"), "git has no"},
+		{"github", with(repo, "branch", "a/.b"), "git has no"},
+		{"github", with(repo, "branch", "a.lock/b"), "git has no"},
+		{"github", with(repo, "branch", "main:environment:prod"), "git has no"},
+		{"github", with(repo, "branch", "main\n"), "git has no"},
+		{"github", given{"repo": "acme/shop:ref:refs/heads/x", "branch": "main"}, "owner/name"},
+		{"github", given{"repo": "acme/shop\n", "branch": "main"}, "owner/name"},
+		{"github", given{"repo": "acme/..", "branch": "main"}, "no name of a repository"},
+		{"github", given{"repo": "acme/.", "branch": "main"}, "no name of a repository"},
+		{"github", with(repo, "branch", "main", "host", "ghes.example:99999"), "port"},
+		{"github", with(repo, "branch", "main", "host", "ghes.example:0"), "port"},
+		{"github", with(repo, "branch", "main", "host", "ghes..example"), "host alone"},
+		{"gitlab", given{"project": "acme/shop", "branch": "main", "host": "gitlab.com:443"}, "without :443"},
+		{"buildkite", given{"organization": "acme", "pipeline": "shop", "ref": "refs/heads/a..b", "commit": strings.Repeat("a", 40), "step": "s"}, "git has no"},
+		{"circleci", given{"org-id": guidA, "project-id": guidB, "user-id": guidC, "vcs-origin": "github.com/acme/shop/vcs-ref/refs/heads/x", "vcs-ref": "refs/heads/main"}, "give the ref with --vcs-ref"},
+	} {
+		if _, err := Find(c.profile).Propose(c.given); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %v: %v; want %q", c.profile, c.given, err, c.want)
+		}
+	}
+}
+
 func TestNamesAreValid(t *testing.T) {
 	long := strings.Repeat("very-long/", 30)
 	for in, want := range map[string]string{"a": "credential-a", "": "credential", "_x_": "credential-x_", "Ünïcode/name": "n-code-name", "--a b--": "a-b", "abc": "abc", "x__y": "x__y"} {

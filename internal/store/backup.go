@@ -67,8 +67,10 @@ func Backup(ctx context.Context, path, to string, opt BackupOptions) (Snapshot, 
 // a file that a log belongs to, which would be replayed over the backup.
 func checkTarget(path, to string, overwrite bool) error {
 	source, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("backup: there is no database at %s: %w", path, err)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("backup: there is no database at %s", path)
+	} else if err != nil {
+		return fmt.Errorf("backup: the database cannot be read: %w", err)
 	}
 	for _, suffix := range []string{"-wal", "-journal"} {
 		if info, err := os.Stat(to + suffix); err == nil && info.Size() > 0 {
@@ -78,6 +80,9 @@ func checkTarget(path, to string, overwrite bool) error {
 	target, err := os.Stat(to)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(to); err == nil {
+			return fmt.Errorf("backup: %s is a symbolic link to a file that does not exist; give the path of the file", to)
+		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("backup: %w", err)
@@ -149,7 +154,11 @@ func copyPages(ctx context.Context, driverConn any, to string, progress func(don
 			err = ctx.Err()
 		}
 	}
-	return errors.Join(err, backup.Finish())
+	if err != nil {
+		_ = backup.Finish() // says the same again
+		return err
+	}
+	return backup.Finish()
 }
 
 // newestSchema is the version of the schema that this program writes.
@@ -181,7 +190,7 @@ func inspect(ctx context.Context, path, check string) (Snapshot, error) {
 		return s, advise(err)
 	}
 	if result != "ok" {
-		return s, fmt.Errorf("it is damaged (%s)", strings.TrimSpace(result))
+		return s, fmt.Errorf("it is damaged (%s)", strings.Join(strings.Fields(result), " "))
 	}
 	newest, err := newestSchema()
 	if err != nil {

@@ -182,6 +182,10 @@ func TestBackupRefuses(t *testing.T) {
 	if err := os.Link(path, link); err != nil {
 		t.Fatal(err)
 	}
+	dangling := filepath.Join(dir, "dangling")
+	if err := os.Symlink(filepath.Join(dir, "nowhere"), dangling); err != nil {
+		t.Fatal(err)
+	}
 	text := filepath.Join(dir, "text")
 	write(t, text, strings.Repeat("no database ", 1000))
 	foreign := filepath.Join(dir, "foreign")
@@ -204,12 +208,13 @@ func TestBackupRefuses(t *testing.T) {
 		"a directory":    {path, dir, true, "no regular file"},
 		"no directory":   {path, filepath.Join(dir, "none", "x"), false, "none"},
 		"live":           {path, filepath.Join(dir, "live"), true, "in use"},
+		"dangling link":  {path, dangling, false, "symbolic link to a file that does not exist"},
 		"nothing there":  {filepath.Join(dir, "none"), filepath.Join(dir, "x"), false, "no database"},
 		"text":           {text, filepath.Join(dir, "x"), false, "not a database"},
 		"foreign":        {foreign, filepath.Join(dir, "x"), false, "no database of cambio"},
 		"newer":          {newer, filepath.Join(dir, "x"), false, "newer program"},
 	} {
-		if _, err := store.Backup(t.Context(), c.from, c.to, store.BackupOptions{Overwrite: c.overwrite}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := store.Backup(t.Context(), c.from, c.to, store.BackupOptions{Overwrite: c.overwrite}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v; want %q", name, err, c.want)
 		}
 	}
@@ -374,7 +379,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"live": "cambio backup", "newer": "newer program", ".": "no regular file",
 	} {
 		r, err := store.PrepareRestore(t.Context(), filepath.Join(dir, name), path)
-		if err == nil || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v; want %q", name, err, want)
 		}
 		if r != nil {

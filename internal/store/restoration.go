@@ -37,6 +37,13 @@ func PrepareRestore(ctx context.Context, from, database string) (*Restoration, e
 	if err != nil {
 		return nil, err
 	}
+	if err := giveToOwner(database, database+".lock"); err != nil {
+		return nil, errors.Join(fmt.Errorf("restore: %w", err), lock.Close())
+	}
+	// SQLite keeps the log beside the file that a link leads to.
+	if file, err := filepath.EvalSymlinks(database); err == nil {
+		database = file
+	}
 	// The name is free for whoever holds the lock: a file of this name is left
 	// over from an attempt that was killed.
 	r := &Restoration{Path: database + ".restoring", database: database, lock: lock}
@@ -69,10 +76,7 @@ func checkSource(from, database string) error {
 // copy makes the copy and checks it, so that what was checked is what will be
 // used.
 func (r *Restoration) copy(ctx context.Context, from string) error {
-	if err := copyFile(from, r.Path); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
+	if err := copyFile(ctx, from, r.Path); err != nil {
 		return err
 	}
 	var err error
@@ -80,7 +84,20 @@ func (r *Restoration) copy(ctx context.Context, from string) error {
 	return err
 }
 
-func copyFile(from, to string) error {
+// untilDone reads until its context ends.
+type untilDone struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r untilDone) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+func copyFile(ctx context.Context, from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -90,7 +107,7 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	_, err = io.Copy(out, untilDone{ctx, in})
 	if err == nil {
 		err = out.Sync()
 	}
@@ -107,7 +124,7 @@ func (r *Restoration) Install(now time.Time) (aside string, err error) {
 			return "", fmt.Errorf("restore: %s%s exists; another program uses the copy", r.Path, suffix)
 		}
 	}
-	if err := syncFile(r.Path); err != nil {
+	if err := errors.Join(giveToOwner(r.database, r.Path), syncFile(r.Path)); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
 	}
 	if aside, err = r.setAside(now); err != nil {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -149,6 +150,9 @@ func yamlOf(n *node) *yaml.Node {
 		y.Tag = "!!int"
 	case text:
 		y.SetString(n.text)
+		if strings.ContainsFunc(n.text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			y.Style = yaml.DoubleQuotedStyle // whoever shows the text can write escapes
+		}
 	case list:
 		y.Kind, y.Tag = yaml.SequenceNode, "!!seq"
 	case object:
