@@ -51,7 +51,7 @@ func (c *connection) writing(cmd *cobra.Command, do action) *cobra.Command {
 func (c *connection) deleting(cmd *cobra.Command, do action) *cobra.Command {
 	op := &operation{form: formTable}
 	dryRunFlag(cmd, op)
-	cmd.Flags().BoolVarP(&op.yes, "yes", "y", false, "do not ask, on a terminal")
+	cmd.Flags().BoolVarP(&op.yes, "yes", "y", false, "do not ask; needed where there is no terminal")
 	return c.complete(cmd, op, do)
 }
 
@@ -132,10 +132,18 @@ func (op *operation) noteOwnedOnly() {
 	}
 }
 
-// confirm asks before something is deleted, when a person can answer.
+// nobodyToAsk refuses what a person should have been asked about.
+func nobodyToAsk(done string) error {
+	return usageError{fmt.Errorf("nothing was %s: standard input is no terminal, so there is nobody to ask; say --yes", done)}
+}
+
+// confirm asks before something is deleted. Who cannot be asked says --yes.
 func (op *operation) confirm(what string) error {
-	if op.yes || op.dryRun || !isTerminal(op.in) {
+	if op.yes || op.dryRun {
 		return nil
+	}
+	if !isTerminal(op.in) {
+		return nobodyToAsk("deleted")
 	}
 	op.note("Delete %s? [y/N]", what)
 	if yes, err := saysYes(op.in); err != nil || yes {

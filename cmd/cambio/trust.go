@@ -154,11 +154,11 @@ func trustApplyCommand() *cobra.Command {
 	var yes, dryRun bool
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Make a tenant what a trust configuration says", Args: noArguments,
-		Long:    "Makes the changes that `cambio plan` shows, all of them or none. On a terminal it shows them and asks first; what was shown is what is done: if the tenant changes meanwhile, nothing is done (exit code 5). Applying the same files again changes nothing.",
+		Long:    "Makes the changes that `cambio plan` shows, all of them or none. It shows them and asks first, unless --yes is said; what was shown is what is done: if the tenant changes meanwhile, nothing is done (exit code 5). Applying the same files again changes nothing.",
 		Example: "  cambio apply -f trust.yaml\n  cambio apply -f trust.yaml --prune --yes",
 	}
 	f.add(cmd)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask, on a terminal")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed where there is no terminal")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show the changes and make none, like cambio plan")
 	c := connectionFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -167,12 +167,15 @@ func trustApplyCommand() *cobra.Command {
 			return err
 		}
 		document := d.JSON()
-		ask := !yes && isTerminal(input(cmd))
+		ask := !yes && !dryRun
+		if ask && !isTerminal(input(cmd)) {
+			return nobodyToAsk("changed")
+		}
 		if client.SingleUse() && (ask || dryRun) {
 			return usageError{errors.New("a bootstrap token is good for one request: apply with --yes, without looking first")}
 		}
 		etag := ""
-		if ask || dryRun {
+		if !yes || dryRun {
 			plan, err := client.PlanTrust(cmd.Context(), document, f.prune)
 			if err != nil {
 				return err
