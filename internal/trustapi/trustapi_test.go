@@ -222,8 +222,10 @@ func TestAllOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before = f.position()
-	f.apply("version: 1\napplications:\n- {uniqueName: aaa, displayName: First}\n- {uniqueName: shop, displayName: Changed, federatedIdentityCredentials: []}\n"+
-		"- {uniqueName: zzz, displayName: Last, appId: 88888888-2222-4333-8444-555555555555}").refused(409, "Identifiers are not used again")
+	again := "version: 1\napplications:\n- {uniqueName: aaa, displayName: First}\n- {uniqueName: shop, displayName: Changed, federatedIdentityCredentials: []}\n" +
+		"- {uniqueName: zzz, displayName: Last, appId: 88888888-2222-4333-8444-555555555555}"
+	f.plan(again).refused(409, "Identifiers are not used again")
+	f.apply(again).refused(409, "Identifiers are not used again")
 	if got := f.position(); got != before || f.export() != exported {
 		t.Errorf("a refused document left something: feed and trail went from %s to %s", before, got)
 	}
