@@ -152,7 +152,7 @@ func topicMarkdown(text string) string {
 func commandSection(b *strings.Builder, cmd *cobra.Command, level int) {
 	fmt.Fprintf(b, "\n%s %s\n\n%s.", strings.Repeat("#", level), cmd.CommandPath(), cmd.Short)
 	if cmd.Long != "" {
-		fmt.Fprintf(b, " %s", strings.ReplaceAll(cmd.Long, "\n", "\n\n"))
+		fmt.Fprintf(b, " %s", strings.ReplaceAll(strings.ReplaceAll(cmd.Long, "\n\n", "\n"), "\n", "\n\n"))
 	}
 	b.WriteString("\n")
 	if cmd.HasAvailableSubCommands() && len(cmd.Aliases) > 0 {

@@ -62,6 +62,6 @@ func exitCodesTopic() *cobra.Command {
   5  conflict: it exists already and is not the same, or a name fits more than one object
   6  changes to apply: of cambio plan --detailed-exitcode only
 
-Errors go to standard error, as "cambio: " and one line; results go to standard output.`,
+Errors go to standard error, as "cambio: " and one line, or one for each mistake in a file; results go to standard output.`,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -62,12 +63,13 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	if !cmd.HasAvailableSubCommands() {
+		return usageError{fmt.Errorf("`%s` takes flags only, not %q; see `%[1]s --help`", cmd.CommandPath(), args[0])}
+	}
 	text := fmt.Sprintf("%q is not a command of `%s`", args[0], cmd.CommandPath())
-	if cmd.HasAvailableSubCommands() {
-		cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2) // cobra sets it for the root alone
-		for _, s := range cmd.SuggestionsFor(args[0]) {
-			text += fmt.Sprintf("; did you mean `%s`?", s)
-		}
+	cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2) // cobra sets it for the root alone
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += fmt.Sprintf("; did you mean `%s`?", strings.Join(near, "` or `"))
 	}
 	return usageError{fmt.Errorf("%s; see `%s --help`", text, cmd.CommandPath())}
 }

@@ -155,7 +155,7 @@ func trustApplyCommand() *cobra.Command {
 	var yes, dryRun bool
 	cmd := &cobra.Command{
 		Use: "apply -f FILE", Short: "Make a tenant what a trust configuration says", Args: noArguments,
-		Long:    "Makes the changes that `cambio plan` shows, all of them or none. On a terminal it shows them and asks first; what was shown is what is done: if the tenant changes meanwhile, nothing is done (exit code 5). Applying the same files again changes nothing.",
+		Long:    "Makes the changes that `cambio plan` shows, all of them or none. On a terminal it shows them and asks first; what was shown is what is done: if the tenant changes meanwhile, nothing is done (exit code 5). Elsewhere it makes them at once. Applying the same files again changes nothing.",
 		Example: "  cambio apply -f trust.yaml\n  cambio apply -f trust.yaml --prune --yes",
 	}
 	f.add(cmd)
