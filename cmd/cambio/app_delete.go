@@ -32,14 +32,18 @@ func deleteCommand(c *connection, cmd *cobra.Command) *cobra.Command {
 		if err := op.confirm(what); err != nil {
 			return err
 		}
-		return op.deleted(what, op.DeleteApplication(ctx, a, permanently))
+		err = op.deleted(what, op.DeleteApplication(ctx, a, permanently))
+		if err == nil && !op.dryRun && !permanently {
+			op.note("Note: for 30 days, `cambio app restore %s` brings it back.", a.ID)
+		}
+		return err
 	})
 }
 
 func appRestoreCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "restore APP", Short: "Undo the deletion of an application", Args: oneArgument("APP"), ValidArgsFunction: c.argumentNames(deletedNames),
 		Long: "Brings back an application that was deleted within the last 30 days, with its service principal, credentials, owners and role assignments, as far as what they refer to still exists. " +
-			"APP is its object id, appId or display name.",
+			"APP is its object id, appId or display name; an owner who lacks Application.Read.All names it by its object id, which the deletion prints.",
 		Example: "  cambio app restore shop-api"}
 	return c.writing(cmd, func(ctx context.Context, op *operation, args []string) error {
 		a, err := op.FindDeletedApplication(ctx, args[0])

@@ -132,7 +132,7 @@ func checkKeys(ctx context.Context, cfg config.Config, db *store.DB) error {
 		err = keys.Check(ctx, keys.Config{DB: db, KEK: kek})
 	}
 	if err != nil {
-		return fmt.Errorf("nothing was changed: the key-encryption key (%s) does not read the signing keys of this backup: %w. If that key is lost, restore with --skip-key-check first", keySource(cfg), err)
+		return fmt.Errorf("nothing was changed: the key-encryption key (%s) does not read the signing keys of this backup: %w. If no copy of that key is left, restore with --skip-key-check", keySource(cfg), err)
 	}
 	return nil
 }

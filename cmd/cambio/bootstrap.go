@@ -130,7 +130,7 @@ func announceTenant(out io.Writer, cfg config.Config, r bootstrap.Result) error 
 Bootstrap token  %s
 
 It works once, within 15 minutes. Use it to let the administrator sign in with
-its own platform's token (with --ca FILE for a certificate of your own):
+its own platform's token (add --ca FILE for a certificate of your own):
 
   CAMBIO_ACCESS_TOKEN=%[1]s cambio credential create --authority %[2]s \
     --app %[4]s --name administrator --issuer https://ISSUER --subject SUBJECT
@@ -140,6 +140,10 @@ or without this program (--cacert FILE):
   curl -sS -H 'Authorization: Bearer %[1]s' -H 'Content-Type: application/json' \
     -d '{"name":"administrator","issuer":"https://ISSUER","subject":"SUBJECT","audiences":["api://AzureADTokenExchange"]}' \
     %[2]s/v1.0/applications/%[3]s/federatedIdentityCredentials
+
+Then see that the administrator signs in, with that token in a FILE:
+
+  cambio whoami --authority %[2]s --client-id %[4]s --federated-token-file FILE
 `, r.BootstrapToken, cfg.BaseURL, r.AdminObjectID, r.AdminClientID)
 	return err
 }

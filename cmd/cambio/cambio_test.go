@@ -361,6 +361,8 @@ func TestMistakesAreExplained(t *testing.T) {
 		{[]string{"serve", "--config", i.config}, "there is no database at", false},
 		{[]string{"config", "check", "--config", open}, "chmod 600", false},
 		{[]string{"srve"}, "did you mean `serve`", true},
+		{[]string{"ap"}, "did you mean `app` or `apply`?", true},
+		{[]string{"plan", "trust.yaml"}, "takes flags only, not \"trust.yaml\"; see `cambio plan --help`", true},
 		{[]string{"dev", "--listn", "x"}, "see `cambio dev --help`", true},
 		{[]string{"dev", "--compat", "loose"}, "relaxed or strict", true},
 		{[]string{"dev", "--allow-issuer-address", "10.0.0.1"}, "127.0.0.1/32", true},

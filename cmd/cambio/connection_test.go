@@ -73,7 +73,7 @@ func TestBootstrapTokenCreatesACredential(t *testing.T) {
 	if out, err := create(); err != nil || !strings.Contains(out, "Created the credential administrator") {
 		t.Fatalf("create: %v\n%s", err, out)
 	}
-	if _, err := create(); exitCode(err) != exitDenied {
+	if _, err := create(); exitCode(err) != exitDenied || !strings.Contains(err.Error(), "works once") {
 		t.Errorf("a bootstrap token worked twice: %v", err)
 	}
 	t.Setenv("CAMBIO_ACCESS_TOKEN", "")

@@ -214,6 +214,10 @@ Mint a token of any shape, to see what is refused and why:
   curl -sS --cacert %[7]s -H 'Content-Type: application/json' \
     -d '{"claims":{"sub":"repo:acme/shop:ref:refs/heads/main"}}' %[10]s
 
+Claims may name another issuer, too, such as GitHub's: started with
+--rehearse-issuer https://token.actions.githubusercontent.com, the server
+accepts the tokens of that name that were minted here.
+
 Manage what is registered; the commands find this server by themselves, or
 with --state %[12]s:
 

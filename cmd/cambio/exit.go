@@ -69,6 +69,6 @@ func exitCodesTopic() *cobra.Command {
   6  changes to apply: of cambio plan --detailed-exitcode only
   130  interrupted (SIGINT or SIGTERM) before it was done; a request that was under way may have been carried out
 
-Errors go to standard error, as "cambio: " and one line; results go to standard output.`,
+Errors go to standard error, as "cambio: " and one line, or one for each mistake in a file; results go to standard output.`,
 	}
 }

@@ -111,7 +111,7 @@ func identityShowCommand(c *connection) *cobra.Command {
 func identityDeleteCommand(c *connection) *cobra.Command {
 	var group string
 	cmd := &cobra.Command{Use: "delete IDENTITY", Short: "Delete a managed identity", Args: oneArgument("IDENTITY"), ValidArgsFunction: c.argumentNames(identityNames),
-		Long:    "Deletes a managed identity with its credentials and role assignments; its resource group stays. When it returns, nobody signs in as it any more.",
+		Long:    "Deletes a managed identity with its credentials and role assignments; its resource group stays. When it returns, nobody signs in as it any more. It cannot be restored: one that is created again has other ids.",
 		Example: "  cambio identity delete shop --yes"}
 	groupFlag(cmd, c, &group, "resource `GROUP`")
 	return c.deleting(cmd, func(ctx context.Context, op *operation, args []string) error {

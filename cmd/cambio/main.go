@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -84,19 +85,19 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if !cmd.HasAvailableSubCommands() {
-		return usageError{fmt.Errorf("%q is too much: `%s` takes no arguments; see `%[2]s --help`", args[0], cmd.CommandPath())}
+		return usageError{fmt.Errorf("`%s` takes flags only, not %q; see `%[1]s --help`", cmd.CommandPath(), args[0])}
 	}
 	return unknownCommand(cmd, args)
 }
 
 // unknownCommand is what was taken for a command, with those that are alike.
 func unknownCommand(cmd *cobra.Command, args []string) error {
-	text := fmt.Sprintf("%q is not a command of `%s`; ", args[0], cmd.CommandPath())
+	text := fmt.Sprintf("%q is not a command of `%s`", args[0], cmd.CommandPath())
 	cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2) // cobra sets it for the root alone
-	for _, s := range cmd.SuggestionsFor(args[0]) {
-		text += fmt.Sprintf("did you mean `%s`? ", s)
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += fmt.Sprintf("; did you mean `%s`?", strings.Join(near, "` or `"))
 	}
-	return usageError{fmt.Errorf("%ssee `%s --help`", text, cmd.CommandPath())}
+	return usageError{fmt.Errorf("%s; see `%s --help`", text, cmd.CommandPath())}
 }
 
 // logger writes JSON to standard error; standard output is for results.

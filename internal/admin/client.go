@@ -198,7 +198,28 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (json
 	if body != nil {
 		h.Set("Content-Type", "application/json")
 	}
-	return c.repeat(ctx, method, path, body, h)
+	raw, err := c.repeat(ctx, method, path, body, h)
+	return raw, c.stale(err)
+}
+
+// stale adds to the refusal of an access token what its holder can tell: the
+// server does not say which of several reasons it is.
+func (c *Client) stale(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Status != http.StatusUnauthorized || c.cfg.AccessToken == "" {
+		return err
+	}
+	if c.SingleUse() {
+		return fmt.Errorf("%w; a bootstrap token works once, within 15 minutes: `cambio bootstrap --new-token TENANT` prints another", err)
+	}
+	claims, unreadable := Claims(c.cfg.AccessToken)
+	if unreadable != nil {
+		return err
+	}
+	if exp, ok, _ := claims.Number("exp"); ok && c.cfg.Now().Unix() >= int64(exp) {
+		return fmt.Errorf("%w; it ended at %s", err, time.Unix(int64(exp), 0).UTC().Format(time.RFC3339))
+	}
+	return err
 }
 
 // repeat sends a request, once more when the server is busy and the method
@@ -275,6 +296,8 @@ func (c *Client) unreachable(err error) error {
 		err = outer.Err // the URL is said already
 	}
 	switch {
+	case errors.As(err, &unknown) && c.cfg.CAFile != "":
+		return fmt.Errorf("%s: %w; its certificate authority is not in %s (--ca FILE or CAMBIO_CA_FILE)", c.cfg.Authority, err, c.cfg.CAFile)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("%s: %w; name the certificate authority with --ca FILE or CAMBIO_CA_FILE", c.cfg.Authority, err)
 	case errors.As(err, &host):

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -175,6 +177,41 @@ func TestErrorsAreSafeToShow(t *testing.T) {
 		_, err := s.Get(context.Background(), "/v1.0/x")
 		if err == nil || err.Error() != c.want || KindOf(err) != c.kind || strings.Contains(err.Error(), secret) {
 			t.Errorf("%d: %v", c.status, err)
+		}
+	}
+}
+
+// What the server does not say of a token that it refuses, its holder can.
+func TestRefusedTokens(t *testing.T) {
+	part := base64.RawURLEncoding.EncodeToString
+	token := func(exp int64) string {
+		return part([]byte(`{"alg":"RS256"}`)) + "." + part(fmt.Appendf(nil, `{"exp":%d}`, exp)) + "." + part(make([]byte, 256))
+	}
+	now := time.Unix(1800000000, 0)
+	for held, want := range map[string]string{
+		token(now.Unix()):     "Gone: No.; it ended at 2027-01-15T08:00:00Z",
+		token(now.Unix() + 1): "Gone: No.",
+		"opaque":              "Gone: No.",
+		"cambio-bootstrap-A":  "Gone: No.; a bootstrap token works once, within 15 minutes: `cambio bootstrap --new-token TENANT` prints another",
+	} {
+		s := serve(t, Settings{AccessToken: held}, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"error":{"code":"Gone","message":"No."}}`)
+		})
+		s.cfg.Now = func() time.Time { return now }
+		if _, err := s.Get(context.Background(), "/v1.0/x"); err == nil || err.Error() != want || KindOf(err) != Denied {
+			t.Errorf("%s: %v; want %s", held, err, want)
+		}
+	}
+}
+
+// The wrong certificate authority is named, a missing one asked for.
+func TestUnknownAuthority(t *testing.T) {
+	s := serve(t, Settings{AccessToken: secret}, nil)
+	for file, want := range map[string]string{"ca.pem": "is not in ca.pem", "": "name the certificate authority with --ca FILE"} {
+		s.cfg.CAFile = file
+		if err := s.unreachable(x509.UnknownAuthorityError{}); !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", file, err)
 		}
 	}
 }

@@ -105,9 +105,12 @@ func withoutAuthority(f Flags, env func(string) string, defaultState string) (Se
 	for _, v := range []variables{tenantVariables, clientVariables, federatedTokenVariables, caVariables, accessTokenVariables} {
 		said = said || env(v[0]) != ""
 	}
-	if !said && defaultState != "" {
+	if defaultState != "" {
 		s, err := fromState(defaultState)
-		if !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case said && err == nil:
+			return Settings{}, settingsErrorf("no server is named: give --authority URL or set CAMBIO_AUTHORITY; the `cambio dev` server that runs is taken by itself only when no other connection flag or CAMBIO_ variable is given (it is --authority %s --ca %s)", s.Authority, s.CAFile)
+		case !said && !errors.Is(err, fs.ErrNotExist):
 			return s, err
 		}
 	}

@@ -55,7 +55,7 @@ func LoadEncryptionKey(path string) (*EncryptionKey, error) {
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the key-encryption key %s is missing; restore it if there is a database already, else let `cambio bootstrap` make it", path)
+		return nil, fmt.Errorf("the key-encryption key %s is missing; restore it from your copy if there is a database or a backup already, else let `cambio bootstrap` make it", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the key-encryption key: %w", err)

@@ -43,7 +43,7 @@ func Run(clients []trust.Client, cases *trust.Cases) []Result {
 		c := &cases.List[i]
 		client := byName[strings.ToLower(c.Client)]
 		if client == nil {
-			results[i] = Result{c.Name, false, want(c), "the document has no client '" + c.Client + "'"}
+			results[i] = Result{c.Name, false, want(c), "no client of the trust configuration is called '" + c.Client + "'; write its uniqueName or appId, resourceGroup/name or clientId, or a displayName that only one has"}
 			continue
 		}
 		credential, refusal := Decide(client, c.Claims, &policy)

@@ -28,6 +28,12 @@ applications:
 - uniqueName: flexible
   federatedIdentityCredentials: [{name: any-branch, issuer: "https://i.example", claimsMatchingExpression: {value: "claims['sub'] matches 'repo:acme/*' and claims['env'] eq 'prod'"}, audiences: [a]}]
 - uniqueName: empty
+- appId: 0b1c2d3e-0000-4000-8000-000000000004
+  displayName: Exported
+  federatedIdentityCredentials: [{name: main, issuer: "https://i.example", subject: main, audiences: [a]}]
+- {appId: 0b1c2d3e-0000-4000-8000-000000000005, displayName: Twice}
+- {uniqueName: six, displayName: twice}
+- {uniqueName: seven, displayName: Shop}
 `
 
 func TestRun(t *testing.T) {
@@ -43,6 +49,8 @@ func TestRun(t *testing.T) {
 		{"shop", "iss: https://i.example, sub: main, aud: a", "credential: main"},
 		{"0B1C2D3E-0000-4000-8000-000000000003", "iss: https://i.example, sub: main, aud: [x, a]", "credential: main"},
 		{"rg1/ID1", "iss: https://oidc.example/, sub: 'system:serviceaccount:a:b', aud: b", "credential: cluster"},
+		{"exported", "iss: https://i.example, sub: main, aud: a", "credential: main"},
+		{"ID1", "iss: https://oidc.example/, sub: 'system:serviceaccount:a:b', aud: b", "credential: cluster"},
 		{"shop", "iss: https://i.example, sub: dev, aud: a", "refused: 700213, message: dev"},
 		{"flexible", "iss: https://i.example, sub: 'repo:acme/shop', env: prod, aud: a", "credential: any-branch"},
 		{"flexible", "iss: https://i.example, sub: 'repo:acme/shop', env: dev, aud: a", "refused: 700213"},
@@ -73,7 +81,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%+v: passed with another expectation: %+v", c, r)
 		}
 	}
-	cases, err := trust.ParseCases("", []byte("version: 1\ncases: [{name: n, client: nobody, claims: {}, refused: 700016}, {name: m, client: shop, claims: {iss: 'https://i.example', sub: dev, aud: a}, refused: 700213, message: other}]"))
+	cases, err := trust.ParseCases("", []byte("version: 1\ncases: [{name: n, client: nobody, claims: {}, refused: 700016}, {name: t, client: twice, claims: {iss: 'https://i.example', sub: main, aud: a}, refused: 70025}, {name: m, client: shop, claims: {iss: 'https://i.example', sub: dev, aud: a}, refused: 700213, message: other}]"))
 	if err != nil {
 		t.Fatal(err)
 	}

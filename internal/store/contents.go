@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -110,6 +112,29 @@ func (db *DB) Contents(ctx context.Context, tenantID string) (t directory.Tenant
 	}
 	c, err = s.contents(ctx, tenantID)
 	return t, c, m, err
+}
+
+// CheckIDs returns the error with which a write would refuse one of these
+// identifiers, in lower case, since a deleted object had it.
+func (db *DB) CheckIDs(ctx context.Context, ids []string) error {
+	s, err := db.snapshot(ctx)
+	if err != nil {
+		return unavailable("reading", err)
+	}
+	defer s.close()
+	list, err := encode(ids)
+	if err != nil {
+		return err
+	}
+	var id string
+	err = s.q.QueryRowContext(ctx, "SELECT id FROM retired_ids WHERE id IN (SELECT value FROM json_each(?)) LIMIT 1", list).Scan(&id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return unavailable("reading", err)
+	}
+	return errRetired(id)
 }
 
 // Contents reads all that a tenant has, with what this write did to it.

@@ -180,7 +180,7 @@ func check(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	if result != "ok" {
-		return fmt.Errorf("it is damaged (%s); restore it from a backup", strings.TrimSpace(result))
+		return fmt.Errorf("it is damaged (%s); take the last good backup", strings.TrimSpace(result))
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func advise(err error) error {
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("it is damaged or not a database (%w); restore it from a backup or give another path", err)
+		return fmt.Errorf("it is damaged or not a database (%w); take the last good backup, or give another path", err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("%w; make it and its directory writable for this user", err)
 	case sqlite3.SQLITE_FULL:

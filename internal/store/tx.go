@@ -99,9 +99,13 @@ func (tx *Tx) newID(id *string) error {
 		"SELECT EXISTS (SELECT 1 FROM retired_ids WHERE id = ?1)"+
 			" OR EXISTS (SELECT 1 FROM credentials c JOIN deleted_items d ON d.id = c.parent_id WHERE c.id = ?1)", *id).Scan(&retired)
 	if err == nil && retired {
-		err = directory.Errorf(directory.NameTaken, "id", "The identifier '%s' belonged to a deleted object. Identifiers are not used again; choose another.", *id)
+		err = errRetired(*id)
 	}
 	return err
+}
+
+func errRetired(id string) error {
+	return directory.Errorf(directory.NameTaken, "id", "The identifier '%s' belonged to a deleted object. Identifiers are not used again: restore that object if it is an application, or leave the identifier out for a new one.", id)
 }
 
 // objectID is newID for what credentials and assignments refer to: no two

@@ -84,7 +84,7 @@ func (r *RequiredClaim) fields() []field {
 func (x *Case) fields() []field {
 	return []field{
 		plain("name", &x.Name, rule{min: 1, max: 200}, "What the case shows.").must(),
-		plain("client", &x.Client, rule{min: 1, max: directory.MaxUniqueName}, "uniqueName or appId of an application, or resourceGroup/name or clientId of a managed identity.").must(),
+		plain("client", &x.Client, rule{min: 1, max: directory.MaxUniqueName}, "uniqueName or appId of an application, resourceGroup/name or clientId of a managed identity, or a displayName or name that only one of them has.").must(),
 		claims("claims", &x.Claims, "Claims of the token, iss, sub and aud among them. Signature and times are not looked at.").must(),
 		plain("credential", &x.Credential, rule{min: 1, max: directory.MaxCredentialName}, "Name of the credential that must match."),
 		refusal("refused", &x.Refused),

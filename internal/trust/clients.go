@@ -20,8 +20,17 @@ type client struct {
 	spOwners    []string                                // those that own its service principal
 }
 
-// name is how messages and plans call a client.
+// name is how messages and plans call a client: an appId alone tells a person
+// nothing.
 func (c *client) name() string {
+	if c.app != nil && c.app.UniqueName == "" {
+		return c.app.DisplayName + " (" + c.app.AppID + ")"
+	}
+	return c.reference()
+}
+
+// reference is how documents refer to a client.
+func (c *client) reference() string {
 	switch {
 	case c.identity != nil:
 		return c.identity.ResourceGroup + "/" + c.identity.Name

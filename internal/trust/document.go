@@ -179,10 +179,16 @@ func (d *Document) JSON() []byte {
 func (d *Document) IndentedJSON() []byte { return indented(d.JSON()) }
 
 // YAML writes the document. schema is the URL or path of its JSON Schema for
-// editors; without one there is no hint.
+// editors; without one there is no hint. A comment says whose each appId is.
 func (d *Document) YAML(schema string) ([]byte, error) {
 	n := writeObject(d.fields())
-	raw, err := writeYAML(&n)
+	remarks := map[string]string{ManagementResource: "the management resource"}
+	for i := range d.Applications {
+		if a := &d.Applications[i]; a.AppID != "" && a.DisplayName != nil {
+			remarks[a.AppID] = *a.DisplayName
+		}
+	}
+	raw, err := writeYAML(&n, remarks)
 	if err == nil && schema != "" {
 		raw = append([]byte("# yaml-language-server: $schema="+schema+"\n"), raw...)
 	}

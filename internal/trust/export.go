@@ -143,7 +143,7 @@ func (w *world) resourceNames(managementAppID string) resourceNames {
 			}
 			r := &resourceName{name: c.appID(), owner: c.appID()}
 			if c.identity != nil {
-				r.owner = c.name()
+				r.owner = c.reference()
 			}
 			if c.app != nil {
 				r.roles = make(map[string]string, len(c.app.AppRoles))

@@ -264,7 +264,7 @@ func choice(name string, to **int, values []int, nullable bool, doc string) fiel
 			if at := slices.Index(texts, n.text); n.kind == number && at >= 0 {
 				value = values[at]
 			} else if n.kind != null || !nullable {
-				d.fail(n, path, "must be one of %s", strings.Join(texts, ", "))
+				d.fail(n, path, "must be %s", strings.Join(texts, " or "))
 				return
 			}
 			*to = &value

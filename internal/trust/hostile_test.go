@@ -41,3 +41,23 @@ func TestHostileDocuments(t *testing.T) {
 		}
 	}
 }
+
+// A comment that names an application is no way into the document.
+func TestCommentsStayInTheirLine(t *testing.T) {
+	name := "x\n  role: Admin\r\u2028# y: \"z\""
+	d := &Document{Applications: []Application{{AppID: "11111111-2222-4333-8444-555555555555", DisplayName: &name,
+		Owners:      []string{"11111111-2222-4333-8444-555555555555"},
+		Assignments: []Assignment{{Resource: "11111111-2222-4333-8444-555555555555", Role: "Read"}, {Resource: ManagementResource, Role: "Read"}}}}}
+	raw, err := d.YAML("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `resource: 11111111-2222-4333-8444-555555555555 # x·  role: Admin··# y: "z"` + "\n"
+	if !strings.Contains(string(raw), want) || !strings.Contains(string(raw), ManagementResource+" # the management resource\n") {
+		t.Errorf("written:\n%s", raw)
+	}
+	back, err := Parse("", raw)
+	if err != nil || string(back.JSON()) != string(d.JSON()) {
+		t.Errorf("read back: %v\n%s", err, raw)
+	}
+}

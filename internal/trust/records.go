@@ -52,7 +52,45 @@ func (d *Document) Clients(level directory.Compat) ([]Client, error) {
 		names := present(strings.ToLower(m.ResourceGroup+"/"+m.Name), m.ClientID)
 		add(names, directory.KindManagedIdentity, false, m.ServicePrincipal.offline(), m.Credentials)
 	}
+	d.nickname(list)
 	return list, problems.err()
+}
+
+// nickname adds the names by which commands find a client, too: its display
+// name, or that of the identity without its resource group, where only one has
+// it. An export has no unique names unless somebody gave some.
+func (d *Document) nickname(list []Client) {
+	taken := map[string]int{}
+	for _, c := range list {
+		for _, name := range c.Names {
+			taken[strings.ToLower(name)]++
+		}
+	}
+	names := make([]string, 0, len(list)) // in the order of list, but for what has problems
+	for i := range d.Applications {
+		a := &d.Applications[i]
+		switch {
+		case a.UniqueName == "" && a.AppID == "":
+		case a.DisplayName == nil:
+			names = append(names, "")
+		default:
+			names = append(names, *a.DisplayName)
+		}
+	}
+	for i := range d.ManagedIdentities {
+		names = append(names, d.ManagedIdentities[i].Name)
+	}
+	own := func(i int) bool { return strings.EqualFold(names[i], list[i].Names[0]) }
+	for i, name := range names {
+		if !own(i) {
+			taken[strings.ToLower(name)]++
+		}
+	}
+	for i, name := range names {
+		if name != "" && !own(i) && taken[strings.ToLower(name)] == 1 {
+			list[i].Names = append(list[i].Names, name)
+		}
+	}
 }
 
 // offline is the service principal that a document describes; one that it says

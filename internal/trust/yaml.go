@@ -128,15 +128,46 @@ func scalarKind(y *yaml.Node) kind {
 }
 
 // writeYAML writes a document in block style, each text quoted where YAML
-// would read it as something else.
-func writeYAML(n *node) ([]byte, error) {
+// would read it as something else. Where an assignment or an owner is a text
+// that remarks explains, a comment says so.
+func writeYAML(n *node, remarks map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := e.Encode(yamlOf(n)); err != nil {
+	y := yamlOf(n)
+	remark(y, remarks)
+	if err := e.Encode(y); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), e.Close()
+}
+
+func remark(y *yaml.Node, remarks map[string]string) {
+	for i, child := range y.Content {
+		remark(child, remarks)
+		if i%2 == 0 || y.Kind != yaml.MappingNode {
+			continue
+		}
+		switch y.Content[i-1].Value {
+		case "resource":
+			child.LineComment = comment(remarks[child.Value])
+		case "owners":
+			for _, owner := range child.Content {
+				owner.LineComment = comment(remarks[owner.Value])
+			}
+		}
+	}
+}
+
+// comment makes sure that a text which anybody may have chosen stays in its
+// line.
+func comment(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '·'
+		}
+		return r
+	}, shorten(text))
 }
 
 func yamlOf(n *node) *yaml.Node {

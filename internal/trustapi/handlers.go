@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"cambio/internal/directory"
 	"cambio/internal/management"
@@ -162,7 +163,30 @@ func (q *request) plan() error {
 	if err != nil {
 		return err
 	}
+	if err := q.cfg.DB.CheckIDs(q.r.Context(), chosen(plan)); err != nil {
+		return err
+	}
 	return q.answer(plan, q.etag(s.contents))
+}
+
+// chosen are the identifiers that a plan gives to new clients. Only the
+// database knows those of deleted objects, which are refused.
+func chosen(plan *trust.Plan) []string {
+	var ids []string
+	for i := range plan.Changes {
+		if plan.Changes[i].Action != trust.Create {
+			continue
+		}
+		switch o := plan.Changes[i].Object.(type) {
+		case *directory.Application:
+			ids = append(ids, strings.ToLower(o.ID), strings.ToLower(o.AppID))
+		case *directory.ServicePrincipal:
+			ids = append(ids, strings.ToLower(o.ID))
+		case *directory.ManagedIdentity:
+			ids = append(ids, strings.ToLower(o.ClientID), strings.ToLower(o.PrincipalID))
+		}
+	}
+	return ids
 }
 
 type planJSON struct {

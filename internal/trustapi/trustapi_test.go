@@ -222,8 +222,10 @@ func TestAllOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before = f.position()
-	f.apply("version: 1\napplications:\n- {uniqueName: aaa, displayName: First}\n- {uniqueName: shop, displayName: Changed, federatedIdentityCredentials: []}\n"+
-		"- {uniqueName: zzz, displayName: Last, appId: 88888888-2222-4333-8444-555555555555}").refused(409, "Identifiers are not used again")
+	again := "version: 1\napplications:\n- {uniqueName: aaa, displayName: First}\n- {uniqueName: shop, displayName: Changed, federatedIdentityCredentials: []}\n" +
+		"- {uniqueName: zzz, displayName: Last, appId: 88888888-2222-4333-8444-555555555555}"
+	f.plan(again).refused(409, "Identifiers are not used again")
+	f.apply(again).refused(409, "Identifiers are not used again")
 	if got := f.position(); got != before || f.export() != exported {
 		t.Errorf("a refused document left something: feed and trail went from %s to %s", before, got)
 	}
@@ -240,7 +242,8 @@ func TestPrune(t *testing.T) {
 	if list, _, err := f.db.Owners(t.Context(), f.made.TenantID, shopID(t, f), everything); err != nil || len(list) != 0 {
 		t.Errorf("the application has the owners %v, %v", list, err)
 	}
-	if got := strings.Join(a.Kept, ", "); got != "application "+f.made.AdminClientID+", application shop" && got != "application shop, application "+f.made.AdminClientID {
+	admin := "application cambio administrator (" + f.made.AdminClientID + ")"
+	if got := strings.Join(a.Kept, ", "); got != admin+", application shop" && got != "application shop, "+admin {
 		t.Errorf("kept: %s", got)
 	}
 	f.prune("version: 1").want("delete servicePrincipal.owner shop", "delete managedIdentity RG1/id1", "delete resourceGroup rg1")
@@ -268,7 +271,7 @@ func TestNobodyLocksHimselfOut(t *testing.T) {
 	f.apply(self+", servicePrincipal: null}]").refused(400, "lock itself out")
 	f.apply(self+", servicePrincipal: {accountEnabled: false}}]").refused(400, "lock itself out")
 	f.apply(self + ", federatedIdentityCredentials: [{name: one, issuer: 'https://i.example', subject: s, audiences: [a]}]}]").want(
-		"create federatedIdentityCredential " + f.made.AdminClientID + "/one")
+		"create federatedIdentityCredential cambio administrator (" + f.made.AdminClientID + ")/one")
 	f.apply(self+", federatedIdentityCredentials: []}]").refused(400, "lock itself out")
 	f.apply("version: 1\napplications: [{appId: "+f.managementAppID(f.made.TenantID)+", isDisabled: true}]").refused(400, "management resource")
 	f.apply("version: 1\napplications: [{appId: "+trust.ManagementResource+", uniqueName: x}]").refused(400, "management resource")
@@ -314,7 +317,7 @@ func TestRefusals(t *testing.T) {
 		`[]`:                         "not an object",
 		`{}`:                         "'document' is required",
 		`{"document":{}}`:            "version is required",
-		`{"document":{"version":2}}`: "must be one of 1",
+		`{"document":{"version":2}}`: "must be 1",
 		`{"document":{"version":1},"prune":"yes"}`:                                                   "'prune' must be true or false",
 		`{"document":{"version":1},"x":1}`:                                                           "'document' and 'prune' only",
 		`{"document":{"version":1,"version":1}}`:                                                     "duplicate",
