@@ -38,7 +38,7 @@ func bootstrapCommand() *cobra.Command {
 	configFlag(cmd, &f.config)
 	flags := cmd.Flags()
 	flags.StringVar(&f.name, "name", "", "display name of the tenant (required)")
-	flags.StringVar(&f.newToken, "new-token", "", "create nothing but a new bootstrap token for this tenant (id or domain)")
+	flags.StringVar(&f.newToken, "new-token", "", "print a new bootstrap token for this `TENANT` (id or domain), and make its administrator again if it was deleted")
 	flags.StringArrayVar(&f.domains, "domain", nil, "domain name of the tenant; repeatable")
 	flags.StringVar(&f.compat, "compat", string(directory.Relaxed), "compatibility level: relaxed or strict")
 	flags.StringVar(&f.issuer, "issuer", "", "issuer of the administrator's tokens")

@@ -72,7 +72,7 @@ func TestTrustCommands(t *testing.T) {
 		{"test -f " + file, exitUsage, "-t FILE"},
 		{"test -f " + file + " -t " + cases, exitFailed, "FAIL  bad\n      - want  credential main\n      + got   AADSTS700213"},
 		{"test -f " + file + " -t " + cases + " -o json", exitFailed, `"passed": false`},
-		{"test -f " + cases + " -t " + cases, exitFailed, cases + ":2:1: cases: unknown key"},
+		{"test -f " + cases + " -t " + cases, exitUsage, cases + ":2:1: cases: unknown key"},
 		{"test -f " + file + " -t " + cases + " --compat lax", exitUsage, "compat must be"},
 		{"import", exitUsage, "--graph and --arm"},
 		{"import --graph " + apps, exitDone, "warning: application Old: 1 certificates have no counterpart here\nversion: 1\n"},

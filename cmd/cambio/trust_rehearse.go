@@ -32,7 +32,7 @@ func trustTestCommand() *cobra.Command {
 	var form, compat string
 	cmd := &cobra.Command{
 		Use: "test -f FILE -t TESTS", Short: "Try claim sets against a trust configuration, without a server", Args: noArguments,
-		Long: "Presents the claims of each test case to its client and compares what the token endpoint's own matching decides with what the case expects: the name of a credential, or the number of a refusal. Signatures and times are not looked at. Ends with code 1 when a case fails.\n\n" +
+		Long: "Presents the claims of each test case to its client and compares what the token endpoint's own matching decides with what the case expects: the name of a credential, or the number of a refusal. Signatures and times are not looked at. Ends with code 1 when a case fails, and with 2 when a file cannot be used.\n\n" +
 			"A case names its client as the file does: by uniqueName or appId, by resourceGroup/name or clientId of a managed identity, or by a displayName or name that only one of them has.",
 		Example: "  cambio test -f trust.yaml -t trust-tests.yaml\n  cambio test -f trust.yaml -t trust-tests.yaml -o junit",
 	}
@@ -47,7 +47,7 @@ func trustTestCommand() *cobra.Command {
 		}
 		results, err := runTrustTests(cmd, files, tests, directory.Compat(compat))
 		if err != nil {
-			return err
+			return usageError{err} // nothing was tried: not the code of a case that fails
 		}
 		if err := printResults(cmd.OutOrStdout(), form, results); err != nil {
 			return err

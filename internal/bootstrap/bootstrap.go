@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -61,8 +62,7 @@ func Create(ctx context.Context, db *store.DB, t Tenant, now time.Time) (Result,
 	tenant := directory.Tenant{ID: uuid.NewString(), DisplayName: t.DisplayName, Domains: t.Domains, Compat: t.Compat, CreatedAt: now}
 	resource := application(tenant.ID, "cambio management")
 	resource.AppRoles = management.Roles()
-	admin := application(tenant.ID, "cambio administrator")
-	result := Result{TenantID: tenant.ID, AdminClientID: admin.AppID, AdminObjectID: admin.ID}
+	result := Result{TenantID: tenant.ID}
 	if t.Credential == nil {
 		result.BootstrapToken = TokenPrefix + rand.Text()
 	}
@@ -82,23 +82,16 @@ func Create(ctx context.Context, db *store.DB, t Tenant, now time.Time) (Result,
 		if err != nil {
 			return err
 		}
-		adminSP, err := AddApplication(tx, admin)
+		admin, err := addAdministrator(tx, resourceSP)
 		if err != nil {
 			return err
 		}
-		for _, role := range resource.AppRoles {
-			if err := Assign(tx, adminSP, resourceSP, role.ID); err != nil {
-				return err
-			}
-		}
-		if err := tx.SetMeta(adminKey(tenant.ID), admin.AppID+" "+admin.ID+" "+adminSP.ID); err != nil {
-			return err
-		}
+		result.AdminClientID, result.AdminObjectID = admin.clientID, admin.objectID
 		if t.Credential == nil {
-			return putToken(tx, result.BootstrapToken, tenant.ID, adminSP.ID, now)
+			return putToken(tx, result.BootstrapToken, tenant.ID, admin.principalID, now)
 		}
 		c := *t.Credential
-		c.TenantID, c.ParentID = tenant.ID, admin.ID
+		c.TenantID, c.ParentID = tenant.ID, admin.objectID
 		return tx.CreateCredential(&c)
 	})
 	if err != nil {
@@ -107,8 +100,30 @@ func Create(ctx context.Context, db *store.DB, t Tenant, now time.Time) (Result,
 	return result, nil
 }
 
+// administrator is the first administrator of a tenant.
+type administrator struct{ clientID, objectID, principalID string }
+
+// addAdministrator makes an administrator who holds all roles of the
+// management resource, and notes it as the tenant's first.
+func addAdministrator(tx *store.Tx, resource *directory.ServicePrincipal) (a administrator, err error) {
+	app := application(resource.TenantID, "cambio administrator")
+	sp, err := AddApplication(tx, app)
+	if err != nil {
+		return a, err
+	}
+	for _, role := range management.Roles() {
+		if err := Assign(tx, sp, resource, role.ID); err != nil {
+			return a, err
+		}
+	}
+	a = administrator{app.AppID, app.ID, sp.ID}
+	return a, tx.SetMeta(adminKey(resource.TenantID), a.clientID+" "+a.objectID+" "+a.principalID)
+}
+
 // NewToken makes another bootstrap token for the first administrator of a
-// tenant, which is named by id or domain.
+// tenant, which is named by id or domain. If that administrator was deleted,
+// another one is made: whoever can run this on the server's own host must be
+// able to get in again.
 func NewToken(ctx context.Context, db *store.DB, tenantRef string, now time.Time) (Result, error) {
 	r := Result{BootstrapToken: TokenPrefix + rand.Text()}
 	err := db.Write(ctx, store.Change{Via: "bootstrap", Action: "bootstrapToken.create"}, func(tx *store.Tx) error {
@@ -116,19 +131,42 @@ func NewToken(ctx context.Context, db *store.DB, tenantRef string, now time.Time
 		if err != nil {
 			return err
 		}
-		fact, err := tx.Meta(ctx, adminKey(tenant.ID))
+		admin, err := firstAdministrator(ctx, tx, tenant.ID)
 		if err != nil {
 			return err
 		}
-		ids := strings.Fields(fact)
-		if len(ids) != 3 {
-			return fmt.Errorf("the tenant %s has no first administrator", tenant.ID)
-		}
-		r.TenantID, r.AdminClientID, r.AdminObjectID = tenant.ID, ids[0], ids[1]
+		r.TenantID, r.AdminClientID, r.AdminObjectID = tenant.ID, admin.clientID, admin.objectID
 		tx.SetTarget(tenant.ID)
-		return putToken(tx, r.BootstrapToken, tenant.ID, ids[2], now)
+		return putToken(tx, r.BootstrapToken, tenant.ID, admin.principalID, now)
 	})
 	return r, err
+}
+
+// firstAdministrator finds the first administrator of a tenant, or makes one.
+func firstAdministrator(ctx context.Context, tx *store.Tx, tenantID string) (a administrator, err error) {
+	fact, err := tx.Meta(ctx, adminKey(tenantID))
+	if err != nil {
+		return a, err
+	}
+	ids := strings.Fields(fact)
+	if len(ids) != 3 {
+		return a, fmt.Errorf("the tenant %s has no first administrator", tenantID)
+	}
+	a = administrator{ids[0], ids[1], ids[2]}
+	_, appErr := tx.Application(ctx, tenantID, store.Ref{ID: a.objectID})
+	_, spErr := tx.ServicePrincipal(ctx, tenantID, store.Ref{ID: a.principalID})
+	if !store.IsNotFound(appErr) && !store.IsNotFound(spErr) {
+		return a, errors.Join(appErr, spErr)
+	}
+	appID, err := tx.Meta(ctx, ManagementKey(tenantID))
+	if err != nil {
+		return a, err
+	}
+	resource, err := tx.ServicePrincipal(ctx, tenantID, store.Ref{AppID: appID})
+	if err != nil {
+		return a, err
+	}
+	return addAdministrator(tx, &resource)
 }
 
 // putToken stores the hash of a bootstrap token.
