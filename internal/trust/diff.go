@@ -219,6 +219,12 @@ func (d *ServicePrincipal) over(p *directory.ServicePrincipal) *directory.Servic
 	if d.Tags != nil {
 		after.Tags = d.Tags
 	}
+	if d.Description != nil {
+		after.Description = *d.Description
+	}
+	if d.Notes != nil {
+		after.Notes = *d.Notes
+	}
 	return &after
 }
 
@@ -282,7 +288,8 @@ func (d *Application) over(app *directory.Application) {
 	for _, s := range []struct {
 		to   *string
 		from *string
-	}{{&app.DisplayName, d.DisplayName}, {&app.Description, d.Description}, {&app.SignInAudience, d.SignInAudience}} {
+	}{{&app.DisplayName, d.DisplayName}, {&app.Description, d.Description}, {&app.SignInAudience, d.SignInAudience},
+		{&app.Notes, d.Notes}, {&app.ServiceManagementReference, d.ServiceManagementReference}} {
 		if s.from != nil {
 			*s.to = *s.from
 		}
@@ -292,6 +299,9 @@ func (d *Application) over(app *directory.Application) {
 	}
 	if d.Tags != nil {
 		app.Tags = d.Tags
+	}
+	if d.RequiredResources != nil {
+		app.RequiredResourceAccess = d.required()
 	}
 	if d.Disabled != nil {
 		app.Disabled = *d.Disabled
@@ -311,6 +321,17 @@ func (d *Application) over(app *directory.Application) {
 	if v := d.API.Profile; v != nil {
 		app.API.AccessTokenProfile = *v
 	}
+}
+
+func (d *Application) required() []directory.RequiredResourceAccess {
+	list := make([]directory.RequiredResourceAccess, len(d.RequiredResources))
+	for i, r := range d.RequiredResources {
+		list[i].ResourceAppID = r.ResourceAppID
+		for _, a := range r.Access {
+			list[i].ResourceAccess = append(list[i].ResourceAccess, directory.ResourceAccess{ID: a.ID, Type: a.Type})
+		}
+	}
+	return list
 }
 
 // roles are the app roles that a document wants. app is the application as it

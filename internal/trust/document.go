@@ -34,7 +34,9 @@ type Application struct {
 	place
 	UniqueName, AppID, ID                    string
 	DisplayName, Description, SignInAudience *string
+	Notes, ServiceManagementReference        *string
 	IdentifierURIs, Tags                     []string
+	RequiredResources                        []RequiredResource
 	Disabled                                 *bool
 	API                                      *API
 	OptionalClaims                           *OptionalClaims
@@ -71,9 +73,24 @@ type AppRole struct {
 	Enabled                             *bool
 }
 
+// RequiredResource says which permissions of a resource an application wants.
+// It grants none of them.
+type RequiredResource struct {
+	place
+	ResourceAppID string
+	Access        []RequiredAccess
+}
+
+// RequiredAccess is one wanted permission.
+type RequiredAccess struct {
+	place
+	ID, Type string
+}
+
 // ServicePrincipal is the tenant-local identity of a client.
 type ServicePrincipal struct {
 	ID                      string
+	Description, Notes      *string
 	Enabled, AssignmentOnly *bool
 	Tags, Owners            []string
 }
@@ -246,16 +263,34 @@ func (a *Application) own() []field {
 		plain("appId", &a.AppID, rule{guid: true}, "The client_id. When the application is made it gets this one, or else a new one; it never changes."),
 		plain("id", &a.ID, rule{guid: true}, "Object id, likewise."),
 		optional("displayName", &a.DisplayName, rule{min: 1, max: directory.MaxDisplayName}, "Required of new applications."),
-		optional("description", &a.Description, rule{max: 1024, nullable: true}, "What the application is for."),
+		optional("description", &a.Description, rule{max: directory.MaxNotes, nullable: true}, "What the application is for."),
+		optional("notes", &a.Notes, rule{max: directory.MaxNotes, nullable: true}, "Notes for those who manage it."),
+		optional("serviceManagementReference", &a.ServiceManagementReference, rule{max: directory.MaxNotes, nullable: true}, "Where the application stands in another inventory."),
 		texts("identifierUris", &a.IdentifierURIs, directory.MaxIdentifierURIs, rule{min: 1, max: directory.MaxIdentifierURI}, "URIs by which clients ask for this resource."),
 		optional("signInAudience", &a.SignInAudience, rule{values: []string{"AzureADMyOrg", "AzureADMultipleOrgs",
 			"AzureADandPersonalMicrosoftAccount", "PersonalMicrosoftAccount"}}, "Kept for clients of Microsoft Graph. AzureADMyOrg unless said otherwise."),
 		texts("tags", &a.Tags, directory.MaxTags, rule{min: 1, max: directory.MaxTag}, "Tags of the application."),
 		flag("isDisabled", &a.Disabled, "Refuse the application as a client."),
+		many("requiredResourceAccess", &a.RequiredResources, directory.MaxRequiredResources, (*RequiredResource).fields, func(r *RequiredResource) *place { return &r.place },
+			"Permissions that the application wants; it gets them by appRoleAssignments alone. A list that is here is complete."),
 		one("api", &a.API, (*API).fields, "What this resource asks of its access tokens."),
 		one("optionalClaims", &a.OptionalClaims, (*OptionalClaims).fields, "Further claims of access tokens for this resource."),
 		many("appRoles", &a.AppRoles, directory.MaxAppRoles, (*AppRole).fields, func(r *AppRole) *place { return &r.place },
 			"Permissions that this resource defines. A list that is here is complete; a role must be disabled before it can be left out."),
+	}
+}
+
+func (r *RequiredResource) fields() []field {
+	return []field{
+		plain("resourceAppId", &r.ResourceAppID, rule{guid: true}, "The appId of the resource.").must(),
+		many("resourceAccess", &r.Access, directory.MaxRequiredPermissions, (*RequiredAccess).fields, func(a *RequiredAccess) *place { return &a.place }, "Its permissions.").must(),
+	}
+}
+
+func (a *RequiredAccess) fields() []field {
+	return []field{
+		plain("id", &a.ID, rule{guid: true}, "The id of the app role, or of the scope.").must(),
+		plain("type", &a.Type, rule{values: []string{"Role", "Scope"}}, "Role for an app role, Scope for a delegated permission.").must(),
 	}
 }
 
@@ -295,6 +330,8 @@ func (p *ServicePrincipal) settings() []field {
 		flag("accountEnabled", &p.Enabled, "Whether the client may sign in, and the resource be asked for."),
 		flag("appRoleAssignmentRequired", &p.AssignmentOnly, "Give tokens for this resource only to clients that hold an assignment."),
 		texts("tags", &p.Tags, directory.MaxTags, rule{min: 1, max: directory.MaxTag}, "Tags of the service principal."),
+		optional("description", &p.Description, rule{max: directory.MaxNotes, nullable: true}, "What the client is for, in this tenant."),
+		optional("notes", &p.Notes, rule{max: directory.MaxNotes, nullable: true}, "Notes for those who manage it."),
 		owners(&p.Owners),
 	}
 }

@@ -43,6 +43,8 @@ type entraApplication struct {
 	SignInAudience string   `json:"signInAudience"`
 	Tags           []string `json:"tags"`
 	IsDisabled     bool     `json:"isDisabled"`
+	Notes          string   `json:"notes"`
+	Reference      string   `json:"serviceManagementReference"`
 	API            struct {
 		TokenVersion int              `json:"requestedAccessTokenVersion"`
 		Scopes       []jsontext.Value `json:"oauth2PermissionScopes"`
@@ -277,6 +279,12 @@ func (e *Entra) application(in *entraApplication) Application {
 		IdentifierURIs: in.IdentifierURIs, Tags: in.Tags, AppRoles: []AppRole{}}
 	if in.Description != "" {
 		a.Description = &in.Description
+	}
+	if in.Notes != "" {
+		a.Notes = &in.Notes
+	}
+	if in.Reference != "" {
+		a.ServiceManagementReference = &in.Reference
 	}
 	if in.SignInAudience != "" {
 		a.SignInAudience = &in.SignInAudience

@@ -85,6 +85,7 @@ func identityDocument(m *directory.ManagedIdentity) ManagedIdentity {
 
 func applicationDocument(a *directory.Application) Application {
 	d := Application{UniqueName: a.UniqueName, AppID: a.AppID, ID: a.ID, DisplayName: &a.DisplayName, Description: &a.Description,
+		Notes: &a.Notes, ServiceManagementReference: &a.ServiceManagementReference, RequiredResources: requiredDocuments(a.RequiredResourceAccess),
 		SignInAudience: &a.SignInAudience, IdentifierURIs: list0(a.IdentifierURIs), Tags: list0(a.Tags), Disabled: &a.Disabled,
 		API: &API{TokenVersion: &a.API.RequestedAccessTokenVersion, SigningAlgorithm: &a.API.AccessTokenSigningAlgorithm,
 			Profile: &a.API.AccessTokenProfile},
@@ -100,11 +101,23 @@ func applicationDocument(a *directory.Application) Application {
 	return d
 }
 
+func requiredDocuments(resources []directory.RequiredResourceAccess) []RequiredResource {
+	list := make([]RequiredResource, len(resources))
+	for i, r := range resources {
+		list[i] = RequiredResource{ResourceAppID: r.ResourceAppID, Access: make([]RequiredAccess, len(r.ResourceAccess))}
+		for j, a := range r.ResourceAccess {
+			list[i].Access[j] = RequiredAccess{ID: a.ID, Type: a.Type}
+		}
+	}
+	return list
+}
+
 func servicePrincipalDocument(p *directory.ServicePrincipal) *ServicePrincipal {
 	if p == nil {
 		return nil
 	}
-	return &ServicePrincipal{ID: p.ID, Enabled: &p.AccountEnabled, AssignmentOnly: &p.AppRoleAssignmentRequired, Tags: list0(p.Tags)}
+	return &ServicePrincipal{ID: p.ID, Enabled: &p.AccountEnabled, AssignmentOnly: &p.AppRoleAssignmentRequired, Tags: list0(p.Tags),
+		Description: &p.Description, Notes: &p.Notes}
 }
 
 func credentialDocument(c *directory.FederatedIdentityCredential) Credential {

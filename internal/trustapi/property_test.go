@@ -102,10 +102,15 @@ func generate(r *rand.Rand) string {
 	b.WriteString("applications:\n")
 	uris := r.Perm(4)
 	for i := range 4 {
-		principal := "servicePrincipal: {appRoleAssignmentRequired: " + fmt.Sprint(r.IntN(2) == 0) + fmt.Sprintf(", owners: [app-%d]}", r.IntN(4))
+		principal := "servicePrincipal: {appRoleAssignmentRequired: " + fmt.Sprint(r.IntN(2) == 0) + fmt.Sprintf(", owners: [app-%d], description: p%d, notes: n%d}", r.IntN(4), r.IntN(2), r.IntN(2))
 		fmt.Fprintf(&b, "- uniqueName: app-%d\n  appId: 0b1c2d3e-0000-4000-8000-00000000000%d\n  displayName: App %d\n  description: d%d\n  identifierUris: ['api://u%d']\n  isDisabled: %v\n  %s\n",
 			i, i, i, r.IntN(3), uris[i], r.IntN(2) == 0, principal)
 		fmt.Fprintf(&b, "  owners: [app-%d, app-%d]\n", r.IntN(2), 2+r.IntN(2))
+		fmt.Fprintf(&b, "  notes: n%d\n  serviceManagementReference: r%d\n  requiredResourceAccess: [", r.IntN(2), r.IntN(2))
+		for n := range r.IntN(3) {
+			fmt.Fprintf(&b, "{resourceAppId: 0b1c2d3e-0000-4000-8000-00000000000%d, resourceAccess: [{id: 0b1c2d3e-0000-4000-8000-10000000000%d, type: Role}]},", n, r.IntN(3))
+		}
+		b.WriteString("]\n")
 		// Roles come disabled and go disabled, so that any of them may go.
 		b.WriteString("  appRoles:\n  - {value: Always, displayName: Always}\n")
 		for n := range 2 {
