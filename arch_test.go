@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"internal/trustapi":   {"internal/directory", "internal/management", "internal/store", "internal/strictjson", "internal/trust"},
 	"internal/rehearsal":  {"internal/directory", "internal/federation", "internal/oauth", "internal/token", "internal/trust"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
-	"internal/admin":      {"internal/jose", "internal/strictjson"},
+	"internal/admin":      {"internal/directory", "internal/jose", "internal/strictjson"},
 	// What wires, and what starts.
 	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/trustapi"},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"cambio/internal/directory"
 	"cambio/internal/strictjson"
 )
 
@@ -138,13 +139,13 @@ func (s *Settings) credentials(f Flags, env func(string) string) error {
 		}
 		token, err := ReadToken(f.AccessTokenFile)
 		s.AccessToken = token
-		return err
+		return errors.Join(err, checkTenant(token, f.Tenant))
 	}
 	var err error
 	token := accessTokenVariables.or("", env)
 	if token != "" && f.ClientID == "" && f.FederatedTokenFile == "" {
 		s.AccessToken, err = oneWord(token, "CAMBIO_ACCESS_TOKEN")
-		return err
+		return errors.Join(err, checkTenant(s.AccessToken, f.Tenant))
 	}
 	s.ClientID, s.FederatedTokenFile = clientVariables.or(f.ClientID, env), federatedTokenVariables.or(f.FederatedTokenFile, env)
 	const instead = "; or give an access token with --access-token-file FILE or CAMBIO_ACCESS_TOKEN"
@@ -155,6 +156,20 @@ func (s *Settings) credentials(f Flags, env func(string) string) error {
 		return settingsErrorf("--client-id ID or CAMBIO_CLIENT_ID is missing: the client that the federated token is for" + instead)
 	case s.FederatedTokenFile == "":
 		return settingsErrorf("--federated-token-file FILE or CAMBIO_FEDERATED_TOKEN_FILE is missing: the file with the token that your platform gave you" + instead)
+	}
+	return nil
+}
+
+// checkTenant refuses an access token of another tenant than the one that was
+// asked for by its id: the token decides, and silently would be surprising. A
+// domain name says nothing that could be compared here.
+func checkTenant(token, tenant string) error {
+	claims, err := Claims(token)
+	if err != nil || !directory.IsGUID(tenant) {
+		return nil // a bootstrap token, or one that the server will refuse
+	}
+	if of, _, _ := claims.String("tid"); of != "" && !strings.EqualFold(of, tenant) {
+		return settingsErrorf("the access token is of the tenant %s, not of --tenant %s; leave --tenant out, or sign in to that tenant", of, tenant)
 	}
 	return nil
 }

@@ -26,6 +26,8 @@ func TestResolve(t *testing.T) {
 	}
 	dev := Settings{Authority: "https://dev.example", Tenant: "t", CAFile: "ca", AccessToken: "x", ClientID: "c", FederatedTokenFile: "f", From: "the development server in " + state}
 	const from = "flags and environment"
+	// {"tid": "7b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77"}
+	const ofTenant = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsiLCJ0eXAiOiJKV1QifQ.eyJ0aWQiOiI3YjFjMmYwZS00ZDdhLTRjNTUtOWEzZS0yZjFkMGM5YjhhNzcifQ.AAAA"
 	for name, c := range map[string]struct {
 		flags Flags
 		env   map[string]string
@@ -45,6 +47,8 @@ func TestResolve(t *testing.T) {
 		"token and line break": {env: map[string]string{"CAMBIO_AUTHORITY": "https://a.example", "CAMBIO_ACCESS_TOKEN": "y\n"}, want: Settings{Authority: "https://a.example", Tenant: "adfs", AccessToken: "y", From: from}},
 		"two tokens":           {env: map[string]string{"CAMBIO_AUTHORITY": "https://a.example", "CAMBIO_ACCESS_TOKEN": "y\nz"}, fails: "CAMBIO_ACCESS_TOKEN holds more than one word"},
 		"flag before token":    {flags: Flags{Authority: "https://a.example", ClientID: "c"}, env: map[string]string{"CAMBIO_ACCESS_TOKEN": "y", "AZURE_FEDERATED_TOKEN_FILE": "f"}, want: Settings{Authority: "https://a.example", Tenant: "adfs", ClientID: "c", FederatedTokenFile: "f", From: from}},
+		"another tenant":       {flags: Flags{Authority: "https://a.example", Tenant: "11111111-4d7a-4c55-9a3e-2f1d0c9b8a77"}, env: map[string]string{"CAMBIO_ACCESS_TOKEN": ofTenant}, fails: "is of the tenant 7b1c2f0e"},
+		"the token's tenant":   {flags: Flags{Authority: "https://a.example", Tenant: "7B1C2F0E-4d7a-4c55-9a3e-2f1d0c9b8a77"}, env: map[string]string{"CAMBIO_ACCESS_TOKEN": ofTenant}, want: Settings{Authority: "https://a.example", Tenant: "7B1C2F0E-4d7a-4c55-9a3e-2f1d0c9b8a77", AccessToken: ofTenant, From: from}},
 		"nobody":               {flags: Flags{Authority: "https://a.example"}, fails: "nobody is named"},
 		"no client":            {flags: Flags{Authority: "https://a.example", FederatedTokenFile: "f"}, fails: "--client-id"},
 		"no federated token":   {flags: Flags{Authority: "https://a.example", ClientID: "c"}, fails: "--federated-token-file"},
