@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 // Documents that are made to cost time: each is refused, in a time of the
@@ -59,5 +60,26 @@ func TestCommentsStayInTheirLine(t *testing.T) {
 	back, err := Parse("", raw)
 	if err != nil || string(back.JSON()) != string(d.JSON()) {
 		t.Errorf("read back: %v\n%s", err, raw)
+	}
+}
+
+// Keys can be anybody's choice as texts are: what cannot be shown as it is
+// stands in quotes, where it can be escaped.
+func TestKeysAreQuotedLikeTexts(t *testing.T) {
+	for _, key := range []string{"\t\n", "a\tb", "a\u202eb", "\u2028", "\u007f", "null", "1", "a: b", "# a", "<<"} {
+		d := &Document{ResourceGroups: []ResourceGroup{{Name: "rg", Tags: map[string]string{key: key}}}}
+		raw, err := d.YAML("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(raw)) {
+			plain := strings.TrimSpace(line)
+			if strings.ContainsFunc(plain, func(r rune) bool { return !unicode.IsPrint(r) }) && plain[0] != '"' {
+				t.Errorf("%q is written as it is:\n%s", key, raw)
+			}
+		}
+		if back, err := Parse("", raw); err != nil || string(back.JSON()) != string(d.JSON()) {
+			t.Errorf("%q is read back as: %v\n%s", key, err, raw)
+		}
 	}
 }

@@ -194,9 +194,8 @@ func yamlOf(n *node) *yaml.Node {
 	}
 	for i := range n.items {
 		if n.kind == object {
-			key := &yaml.Node{Kind: yaml.ScalarNode}
-			key.SetString(n.names[i])
-			y.Content = append(y.Content, key)
+			name := textNode(n.names[i])
+			y.Content = append(y.Content, yamlOf(&name))
 		}
 		y.Content = append(y.Content, yamlOf(&n.items[i]))
 	}
