@@ -78,8 +78,14 @@ type planner struct {
 	kept     []string
 }
 
+// fail notes a mistake in a property, or in the object itself when that is
+// empty.
 func (p *planner) fail(at place, property, format string, args ...any) {
-	p.problems.add(at.at, join(at.path, property), format, args...)
+	path := at.path
+	if property != "" {
+		path = join(path, property)
+	}
+	p.problems.add(at.at, path, format, args...)
 }
 
 // broken notes that an object breaks a rule of the directory.
@@ -155,6 +161,10 @@ func (p *planner) or(id string) string {
 
 func (p *planner) wantIdentity(d *ManagedIdentity) {
 	e := p.byIdentity[identityKey(d.ResourceGroup, d.Name)]
+	if e == nil && d.ClientID == ManagementResource {
+		p.fail(d.place, "clientId", "documents call the management resource %s; write another client id, or leave the key out", d.ClientID)
+		return
+	}
 	if e == nil {
 		m := directory.ManagedIdentity{TenantID: p.Tenant.ID, SubscriptionID: p.Tenant.ID, ResourceGroup: d.ResourceGroup, Name: d.Name,
 			ClientID: p.or(d.ClientID), PrincipalID: p.or(d.PrincipalID)}
