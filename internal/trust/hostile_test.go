@@ -83,3 +83,25 @@ func TestKeysAreQuotedLikeTexts(t *testing.T) {
 		}
 	}
 }
+
+// What looks like a comment in an editor is one: the other line breaks of
+// YAML 1.1 end no comment unseen, and change no text.
+func TestOtherLineBreaksAreRefused(t *testing.T) {
+	for _, r := range []string{"\u0085", "\u2028", "\u2029"} {
+		for text, want := range map[string]string{
+			"version: 1\napplications:\n- uniqueName: a # b" + r + "- uniqueName: c": "f:3:20: the character U+",
+			"version: 1\napplications:\n- uniqueName: 'éa" + r + "b'":                "f:3:18: the character U+",
+		} {
+			d, err := Parse("f", []byte(text))
+			if err == nil {
+				t.Errorf("%q is read as %s", text, d.JSON())
+			} else if !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%q gives %v, want %q", text, err, want)
+			}
+		}
+	}
+	d, err := Parse("", []byte("version: 1\napplications: [{uniqueName: \"a\\u2028\\N\\L\"}]"))
+	if err != nil || d.Applications[0].UniqueName != "a\u2028\u0085\u2028" {
+		t.Errorf("escapes are read as %+v, %v", d, err)
+	}
+}
