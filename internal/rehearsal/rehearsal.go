@@ -50,7 +50,9 @@ func Run(clients []trust.Client, cases *trust.Cases) []Result {
 // names finds clients: by a name as it is written or, where that is only one
 // client's, in any case. Two applications may have uniqueNames that differ in
 // case alone.
-type names struct{ exact, folded map[string]*directory.ClientRecord }
+type names struct {
+	exact, folded map[string]*directory.ClientRecord
+}
 
 func index(clients []trust.Client) names {
 	n := names{map[string]*directory.ClientRecord{}, map[string]*directory.ClientRecord{}}
