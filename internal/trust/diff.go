@@ -108,9 +108,11 @@ func (p *planner) name(named *bool, at *place, here place, what string) bool {
 	return true
 }
 
+// where is the line of a file, or the path in a document that came without
+// one: whoever wrote that has never seen its lines.
 func (p place) where() string {
-	if s := p.at.String(); s != "" {
-		return s
+	if p.at.File != "" {
+		return p.at.String()
 	}
 	return p.path
 }
