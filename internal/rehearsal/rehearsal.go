@@ -28,12 +28,7 @@ type Result struct {
 // Run presents each case to its client. A case whose client the document does
 // not have fails.
 func Run(clients []trust.Client, cases *trust.Cases) []Result {
-	byName := map[string]*directory.ClientRecord{}
-	for _, c := range clients {
-		for _, name := range c.Names {
-			byName[strings.ToLower(name)] = c.Record
-		}
-	}
+	byName := index(clients)
 	policy := directory.FederationPolicy{}
 	for _, r := range cases.RequiredClaims {
 		policy.RequiredClaims = append(policy.RequiredClaims, directory.RequiredClaim{Issuer: r.Issuer, Claim: r.Claim, Values: r.Values})
@@ -41,7 +36,7 @@ func Run(clients []trust.Client, cases *trust.Cases) []Result {
 	results := make([]Result, len(cases.List))
 	for i := range cases.List {
 		c := &cases.List[i]
-		client := byName[strings.ToLower(c.Client)]
+		client := byName.find(c.Client)
 		if client == nil {
 			results[i] = Result{c.Name, false, want(c), "no client of the trust configuration is called '" + c.Client + "'; write its uniqueName or appId, resourceGroup/name or clientId, or a displayName that only one has"}
 			continue
@@ -50,6 +45,37 @@ func Run(clients []trust.Client, cases *trust.Cases) []Result {
 		results[i] = judge(c, credential, refusal)
 	}
 	return results
+}
+
+// names finds clients: by a name as it is written or, where that is only one
+// client's, in any case. Two applications may have uniqueNames that differ in
+// case alone.
+type names struct {
+	exact, folded map[string]*directory.ClientRecord
+}
+
+func index(clients []trust.Client) names {
+	n := names{map[string]*directory.ClientRecord{}, map[string]*directory.ClientRecord{}}
+	add := func(to map[string]*directory.ClientRecord, name string, r *directory.ClientRecord) {
+		if other, known := to[name]; known && other != r {
+			r = nil // of two clients: nobody's
+		}
+		to[name] = r
+	}
+	for _, c := range clients {
+		for _, name := range c.Names {
+			add(n.exact, name, c.Record)
+			add(n.folded, strings.ToLower(name), c.Record)
+		}
+	}
+	return n
+}
+
+func (n names) find(name string) *directory.ClientRecord {
+	if r, known := n.exact[name]; known {
+		return r
+	}
+	return n.folded[strings.ToLower(name)]
 }
 
 // Decide is what the token path decides about a token with these claims, a

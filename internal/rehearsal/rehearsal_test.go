@@ -91,3 +91,31 @@ func TestRun(t *testing.T) {
 		}
 	}
 }
+
+// A case is tried with the client that it names, not with one whose name is
+// written almost alike: uniqueNames that differ in case are two applications.
+func TestClientsThatDifferInCase(t *testing.T) {
+	const credential = "federatedIdentityCredentials: [{name: main, issuer: 'https://i.example', subject: %s, audiences: [a]}]"
+	text := "version: 1\napplications:\n- {uniqueName: Shop, " + fmt.Sprintf(credential, "upper") + "}\n- {uniqueName: shop, " + fmt.Sprintf(credential, "lower") +
+		"}\n- {uniqueName: twice, " + fmt.Sprintf(credential, "one") + "}\n- {uniqueName: twice, " + fmt.Sprintf(credential, "two") + "}"
+	d, err := trust.Parse("", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := d.Clients(directory.Relaxed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		client, subject string
+		passes          bool
+	}{{"Shop", "upper", true}, {"shop", "lower", true}, {"shop", "upper", false}, {"SHOP", "upper", false}, {"SHOP", "lower", false}, {"twice", "one", false}, {"twice", "two", false}} {
+		cases, err := trust.ParseCases("", fmt.Appendf(nil, "version: 1\ncases: [{name: n, client: %s, claims: {iss: 'https://i.example', sub: %s, aud: a}, credential: main}]", c.client, c.subject))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := Run(clients, cases)[0]; r.Passed != c.passes {
+			t.Errorf("%s as %s: %+v", c.subject, c.client, r)
+		}
+	}
+}

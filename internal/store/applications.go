@@ -351,9 +351,13 @@ func (tx *Tx) checkAppID(appID string) error {
 	err := tx.q.QueryRowContext(context.Background(), "SELECT EXISTS (SELECT 1 FROM applications WHERE app_id = ?1)"+
 		" OR EXISTS (SELECT 1 FROM managed_identities WHERE client_id = ?1)", appID).Scan(&taken)
 	if err == nil && taken {
-		err = directory.Errorf(directory.NameTaken, "appId", "The appId '%s' is in use.", appID)
+		err = errAppIDInUse(appID)
 	}
 	return err
+}
+
+func errAppIDInUse(appID string) error {
+	return directory.Errorf(directory.NameTaken, "appId", "The appId '%s' is in use.", appID)
 }
 
 func (tx *Tx) checkUniqueName(a *directory.Application) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -115,26 +116,39 @@ func (db *DB) Contents(ctx context.Context, tenantID string) (t directory.Tenant
 }
 
 // CheckIDs returns the error with which a write would refuse one of these
-// identifiers, in lower case, since a deleted object had it.
-func (db *DB) CheckIDs(ctx context.Context, ids []string) error {
+// identifiers of new objects, in lower case: since a deleted object had it, or
+// since one of any tenant has it. objects are those of applications and
+// service principals, clients those that name clients.
+func (db *DB) CheckIDs(ctx context.Context, objects, clients []string) error {
 	s, err := db.snapshot(ctx)
 	if err != nil {
 		return unavailable("reading", err)
 	}
 	defer s.close()
-	list, err := encode(ids)
-	if err != nil {
-		return err
+	for _, look := range []struct {
+		ids     []string
+		query   string // with ids as its parameter
+		refusal func(id string) error
+	}{
+		{slices.Concat(objects, clients), "SELECT id FROM retired_ids WHERE id IN (SELECT value FROM json_each(?1))", errRetired},
+		{objects, "SELECT id FROM applications WHERE id IN (SELECT value FROM json_each(?1))" +
+			" UNION ALL SELECT id FROM service_principals WHERE id IN (SELECT value FROM json_each(?1))", errInUse},
+		{clients, "SELECT app_id FROM applications WHERE app_id IN (SELECT value FROM json_each(?1))" +
+			" UNION ALL SELECT client_id FROM managed_identities WHERE client_id IN (SELECT value FROM json_each(?1))", errAppIDInUse},
+	} {
+		list, err := encode(look.ids)
+		if err != nil {
+			return err
+		}
+		var id string
+		switch err := s.q.QueryRowContext(ctx, look.query+" LIMIT 1", list).Scan(&id); {
+		case err == nil:
+			return look.refusal(id)
+		case !errors.Is(err, sql.ErrNoRows):
+			return unavailable("reading", err)
+		}
 	}
-	var id string
-	err = s.q.QueryRowContext(ctx, "SELECT id FROM retired_ids WHERE id IN (SELECT value FROM json_each(?)) LIMIT 1", list).Scan(&id)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil
-	case err != nil:
-		return unavailable("reading", err)
-	}
-	return errRetired(id)
+	return nil
 }
 
 // Contents reads all that a tenant has, with what this write did to it.

@@ -119,9 +119,13 @@ func (tx *Tx) objectID(id *string) error {
 	err := tx.q.QueryRowContext(context.Background(), "SELECT EXISTS (SELECT 1 FROM applications WHERE id = ?1)"+
 		" OR EXISTS (SELECT 1 FROM service_principals WHERE id = ?1)", *id).Scan(&taken)
 	if err == nil && taken {
-		err = directory.Errorf(directory.NameTaken, "id", "The identifier '%s' is in use.", *id)
+		err = errInUse(*id)
 	}
 	return err
+}
+
+func errInUse(id string) error {
+	return directory.Errorf(directory.NameTaken, "id", "The identifier '%s' is in use.", id)
 }
 
 // retire notes identifiers that must not be used again.

@@ -78,8 +78,14 @@ type planner struct {
 	kept     []string
 }
 
+// fail notes a mistake in a property, or in the object itself when that is
+// empty.
 func (p *planner) fail(at place, property, format string, args ...any) {
-	p.problems.add(at.at, join(at.path, property), format, args...)
+	path := at.path
+	if property != "" {
+		path = join(path, property)
+	}
+	p.problems.add(at.at, path, format, args...)
 }
 
 // broken notes that an object breaks a rule of the directory.
@@ -102,9 +108,11 @@ func (p *planner) name(named *bool, at *place, here place, what string) bool {
 	return true
 }
 
+// where is the line of a file, or the path in a document that came without
+// one: whoever wrote that has never seen its lines.
 func (p place) where() string {
-	if s := p.at.String(); s != "" {
-		return s
+	if p.at.File != "" {
+		return p.at.String()
 	}
 	return p.path
 }
@@ -155,6 +163,10 @@ func (p *planner) or(id string) string {
 
 func (p *planner) wantIdentity(d *ManagedIdentity) {
 	e := p.byIdentity[identityKey(d.ResourceGroup, d.Name)]
+	if e == nil && d.ClientID == ManagementResource {
+		p.fail(d.place, "clientId", "documents call the management resource %s; write another client id, or leave the key out", d.ClientID)
+		return
+	}
 	if e == nil {
 		m := directory.ManagedIdentity{TenantID: p.Tenant.ID, SubscriptionID: p.Tenant.ID, ResourceGroup: d.ResourceGroup, Name: d.Name,
 			ClientID: p.or(d.ClientID), PrincipalID: p.or(d.PrincipalID)}

@@ -45,7 +45,14 @@ type entraApplication struct {
 	IsDisabled     bool     `json:"isDisabled"`
 	Notes          string   `json:"notes"`
 	Reference      string   `json:"serviceManagementReference"`
-	API            struct {
+	Required       []struct {
+		ResourceAppID string `json:"resourceAppId"`
+		Access        []struct {
+			ID   string `json:"id"`
+			Type string `json:"type"`
+		} `json:"resourceAccess"`
+	} `json:"requiredResourceAccess"`
+	API struct {
 		TokenVersion int              `json:"requestedAccessTokenVersion"`
 		Scopes       []jsontext.Value `json:"oauth2PermissionScopes"`
 	} `json:"api"`
@@ -81,6 +88,8 @@ type entraPrincipal struct {
 	AccountEnabled *bool    `json:"accountEnabled"`
 	AssignmentOnly bool     `json:"appRoleAssignmentRequired"`
 	Tags           []string `json:"tags"`
+	Description    string   `json:"description"`
+	Notes          string   `json:"notes"`
 }
 
 type entraAssignment struct {
@@ -267,6 +276,7 @@ func (e *Entra) Document() *Document {
 		d.Applications = append(d.Applications, e.application(&e.apps[i]))
 	}
 	e.assign(d)
+	e.strangers(d)
 	for parent, list := range e.credentials {
 		e.warn("%d federated credentials of '%s' are left out: no file has that application or identity", len(list), parent)
 	}
@@ -310,13 +320,63 @@ func (e *Entra) application(in *entraApplication) Application {
 	for _, key := range []string{in.AppID, in.ID, in.UniqueName} { // a display name may be anybody's
 		a.Credentials = append(a.Credentials, e.take(key)...)
 	}
-	a.NoServicePrincipal = len(e.principals) > 0
+	a.RequiredResources = in.required()
+	a.ServicePrincipal = e.principal(in.AppID)
+	a.NoServicePrincipal = len(e.principals) > 0 && a.ServicePrincipal == nil
+	return a
+}
+
+// required is nil for none: the list is no news of a new application.
+func (in *entraApplication) required() []RequiredResource {
+	var list []RequiredResource
+	for _, r := range in.Required {
+		x := RequiredResource{ResourceAppID: strings.ToLower(r.ResourceAppID), Access: []RequiredAccess{}}
+		for _, a := range r.Access {
+			x.Access = append(x.Access, RequiredAccess{ID: strings.ToLower(a.ID), Type: a.Type})
+		}
+		list = append(list, x)
+	}
+	return list
+}
+
+// principal is the service principal of a client; nil when no file has it.
+func (e *Entra) principal(appID string) *ServicePrincipal {
 	for _, p := range e.principals {
-		if strings.EqualFold(p.AppID, in.AppID) {
-			a.NoServicePrincipal, a.ServicePrincipal = false, &ServicePrincipal{ID: strings.ToLower(p.ID), Enabled: p.AccountEnabled, AssignmentOnly: &p.AssignmentOnly, Tags: p.Tags}
+		if !strings.EqualFold(p.AppID, appID) {
+			continue
+		}
+		sp := &ServicePrincipal{ID: strings.ToLower(p.ID), Enabled: p.AccountEnabled, AssignmentOnly: &p.AssignmentOnly, Tags: p.Tags}
+		if p.Description != "" {
+			sp.Description = &p.Description
+		}
+		if p.Notes != "" {
+			sp.Notes = &p.Notes
+		}
+		return sp
+	}
+	return nil
+}
+
+// strangers warns of service principals without a client in any file, such as
+// those of other tenants' applications. Microsoft Graph's is only there to
+// name a resource.
+func (e *Entra) strangers(d *Document) {
+	clients := map[string]bool{ManagementResource: true}
+	for i := range d.Applications {
+		clients[d.Applications[i].AppID] = true
+	}
+	for i := range d.ManagedIdentities {
+		clients[d.ManagedIdentities[i].ClientID] = true
+	}
+	n := 0
+	for _, p := range e.principals {
+		if !clients[strings.ToLower(p.AppID)] {
+			n++
 		}
 	}
-	return a
+	if n > 0 {
+		e.warn("%d service principals are left out: no file has their applications or identities", n)
+	}
 }
 
 // uncounted warns of what an application has and a document cannot say.
@@ -370,6 +430,9 @@ func (e *Entra) identityDocuments(d *Document) {
 			Location: &in.Location, Tags: in.Tags, Credentials: e.take(group + "/" + in.Name)}
 		if in.IsolationScope != "" {
 			m.IsolationScope = &in.IsolationScope
+		}
+		if m.ServicePrincipal = e.principal(in.ClientID); m.ServicePrincipal != nil {
+			m.ServicePrincipal.ID = "" // it is the principalId
 		}
 		d.ManagedIdentities = append(d.ManagedIdentities, m)
 	}

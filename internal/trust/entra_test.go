@@ -84,3 +84,38 @@ func TestImport(t *testing.T) {
 }
 
 const someTenant = "7b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77"
+
+// What az prints of service principals and wanted permissions is carried; a
+// managed identity that is disabled must not come back enabled.
+func TestImportCarriesServicePrincipals(t *testing.T) {
+	e := &Entra{}
+	for _, text := range []string{
+		`[{"id":"aaaaaaaa-0000-4000-8000-000000000001","appId":"AAAAAAAA-0000-4000-8000-000000000002","displayName":"Orders","signInAudience":"AzureADMyOrg",
+			"requiredResourceAccess":[{"resourceAppId":"00000003-0000-0000-C000-000000000000","resourceAccess":[{"id":"AAAAAAAA-0000-4000-8000-000000000003","type":"Role"}]}]}]`,
+		`[{"id":"aaaaaaaa-0000-4000-8000-000000000004","appId":"aaaaaaaa-0000-4000-8000-000000000005","servicePrincipalType":"ManagedIdentity","accountEnabled":false,"description":null},
+			{"id":"aaaaaaaa-0000-4000-8000-000000000006","appId":"aaaaaaaa-0000-4000-8000-000000000002","servicePrincipalType":"Application","accountEnabled":true,"description":"d","notes":"n"},
+			{"id":"aaaaaaaa-0000-4000-8000-000000000007","appId":"aaaaaaaa-0000-4000-8000-000000000008","displayName":"Foreign","servicePrincipalType":"Application"}]`,
+		`[{"clientId":"aaaaaaaa-0000-4000-8000-000000000005","principalId":"aaaaaaaa-0000-4000-8000-000000000004","name":"id1","location":"l","type":"Microsoft.ManagedIdentity/userAssignedIdentities",
+			"id":"/subscriptions/s/resourcegroups/rg1/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id1"}]`,
+	} {
+		if err := e.Add("f", "", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := string(e.Document().JSON())
+	for _, want := range []string{
+		`"location":"l","servicePrincipal":{"accountEnabled":false,"appRoleAssignmentRequired":false}`,
+		`"servicePrincipal":{"id":"aaaaaaaa-0000-4000-8000-000000000006","accountEnabled":true,"appRoleAssignmentRequired":false,"description":"d","notes":"n"}`,
+		`"requiredResourceAccess":[{"resourceAppId":"00000003-0000-0000-c000-000000000000","resourceAccess":[{"id":"aaaaaaaa-0000-4000-8000-000000000003","type":"Role"}]}]`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	if len(e.Warnings) != 1 || !strings.HasPrefix(e.Warnings[0], "1 service principals are left out") {
+		t.Errorf("warnings: %q", e.Warnings)
+	}
+	if _, err := ParseJSON([]byte(got)); err != nil {
+		t.Error(err)
+	}
+}

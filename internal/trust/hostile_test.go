@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 // Documents that are made to cost time: each is refused, in a time of the
@@ -59,5 +60,48 @@ func TestCommentsStayInTheirLine(t *testing.T) {
 	back, err := Parse("", raw)
 	if err != nil || string(back.JSON()) != string(d.JSON()) {
 		t.Errorf("read back: %v\n%s", err, raw)
+	}
+}
+
+// Keys can be anybody's choice as texts are: what cannot be shown as it is
+// stands in quotes, where it can be escaped.
+func TestKeysAreQuotedLikeTexts(t *testing.T) {
+	for _, key := range []string{"\t\n", "a\tb", "a\u202eb", "\u2028", "\u007f", "null", "1", "a: b", "# a", "<<"} {
+		d := &Document{ResourceGroups: []ResourceGroup{{Name: "rg", Tags: map[string]string{key: key}}}}
+		raw, err := d.YAML("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(raw)) {
+			plain := strings.TrimSpace(line)
+			if strings.ContainsFunc(plain, func(r rune) bool { return !unicode.IsPrint(r) }) && plain[0] != '"' {
+				t.Errorf("%q is written as it is:\n%s", key, raw)
+			}
+		}
+		if back, err := Parse("", raw); err != nil || string(back.JSON()) != string(d.JSON()) {
+			t.Errorf("%q is read back as: %v\n%s", key, err, raw)
+		}
+	}
+}
+
+// What looks like a comment in an editor is one: the other line breaks of
+// YAML 1.1 end no comment unseen, and change no text.
+func TestOtherLineBreaksAreRefused(t *testing.T) {
+	for _, r := range []string{"\u0085", "\u2028", "\u2029"} {
+		for text, want := range map[string]string{
+			"version: 1\napplications:\n- uniqueName: a # b" + r + "- uniqueName: c": "f:3:20: the character U+",
+			"version: 1\napplications:\n- uniqueName: 'éa" + r + "b'":                "f:3:18: the character U+",
+		} {
+			d, err := Parse("f", []byte(text))
+			if err == nil {
+				t.Errorf("%q is read as %s", text, d.JSON())
+			} else if !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%q gives %v, want %q", text, err, want)
+			}
+		}
+	}
+	d, err := Parse("", []byte("version: 1\napplications: [{uniqueName: \"a\\u2028\\N\\L\"}]"))
+	if err != nil || d.Applications[0].UniqueName != "a\u2028\u0085\u2028" {
+		t.Errorf("escapes are read as %+v, %v", d, err)
 	}
 }

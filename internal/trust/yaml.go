@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -24,6 +25,12 @@ func parseYAML(file string, raw []byte) (node, error) {
 	if !utf8.Valid(raw) {
 		return node{}, Problems{{at, "", "the document is not UTF-8"}}
 	}
+	if i := bytes.IndexFunc(raw, otherBreak); i >= 0 {
+		before := raw[:i]
+		at.Line, at.Column = bytes.Count(before, []byte("\n"))+1, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])+1
+		r, _ := utf8.DecodeRune(raw[i:])
+		return node{}, Problems{{at, "", fmt.Sprintf("the character U+%04X ends a line for some readers and not for others; write it in double quotes as \\u%04X", r, r)}}
+	}
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	var first, second yaml.Node
 	switch err := d.Decode(&first); {
@@ -41,6 +48,11 @@ func parseYAML(file string, raw []byte) (node, error) {
 	n := c.node(first.Content[0], 0)
 	return n, c.problems.err()
 }
+
+// otherBreak reports a line break of YAML 1.1 that is none of YAML 1.2 (§5.4),
+// nor of an editor: after one, a comment of the reviewer's would be content of
+// the library's.
+func otherBreak(r rune) bool { return r == '\u0085' || r == '\u2028' || r == '\u2029' }
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
@@ -194,9 +206,8 @@ func yamlOf(n *node) *yaml.Node {
 	}
 	for i := range n.items {
 		if n.kind == object {
-			key := &yaml.Node{Kind: yaml.ScalarNode}
-			key.SetString(n.names[i])
-			y.Content = append(y.Content, key)
+			name := textNode(n.names[i])
+			y.Content = append(y.Content, yamlOf(&name))
 		}
 		y.Content = append(y.Content, yamlOf(&n.items[i]))
 	}

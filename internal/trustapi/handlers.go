@@ -163,30 +163,31 @@ func (q *request) plan() error {
 	if err != nil {
 		return err
 	}
-	if err := q.cfg.DB.CheckIDs(q.r.Context(), chosen(plan)); err != nil {
+	objects, clients := chosen(plan)
+	if err := q.cfg.DB.CheckIDs(q.r.Context(), objects, clients); err != nil {
 		return err
 	}
 	return q.answer(plan, q.etag(s.contents))
 }
 
-// chosen are the identifiers that a plan gives to new clients. Only the
-// database knows those of deleted objects, which are refused.
-func chosen(plan *trust.Plan) []string {
-	var ids []string
+// chosen are the identifiers that a plan gives to new objects, and those by
+// which it names new clients. Only the database knows those of deleted objects
+// and of other tenants, which are refused.
+func chosen(plan *trust.Plan) (objects, clients []string) {
 	for i := range plan.Changes {
 		if plan.Changes[i].Action != trust.Create {
 			continue
 		}
 		switch o := plan.Changes[i].Object.(type) {
 		case *directory.Application:
-			ids = append(ids, strings.ToLower(o.ID), strings.ToLower(o.AppID))
+			objects, clients = append(objects, strings.ToLower(o.ID)), append(clients, strings.ToLower(o.AppID))
 		case *directory.ServicePrincipal:
-			ids = append(ids, strings.ToLower(o.ID))
+			objects = append(objects, strings.ToLower(o.ID))
 		case *directory.ManagedIdentity:
-			ids = append(ids, strings.ToLower(o.ClientID), strings.ToLower(o.PrincipalID))
+			objects, clients = append(objects, strings.ToLower(o.PrincipalID)), append(clients, strings.ToLower(o.ClientID))
 		}
 	}
-	return ids
+	return objects, clients
 }
 
 type planJSON struct {

@@ -174,8 +174,12 @@ func (a *admin) mint(subject string) (string, error) {
 
 // exchange presents an assertion and returns the status of the answer.
 func (a *admin) exchange(clientID, assertion string) (status int, err error) {
+	return a.exchangeFor(clientID, assertion, a.server.Scope)
+}
+
+func (a *admin) exchangeFor(clientID, assertion, scope string) (status int, err error) {
 	resp, err := a.client.PostForm(a.server.BaseURL+"/"+a.server.TenantID+"/oauth2/v2.0/token", url.Values{"grant_type": {"client_credentials"},
-		"client_id": {clientID}, "scope": {a.server.Scope}, "client_assertion": {assertion},
+		"client_id": {clientID}, "scope": {scope}, "client_assertion": {assertion},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}})
 	if err != nil {
 		return 0, err
