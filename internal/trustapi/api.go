@@ -35,6 +35,7 @@ type Config struct {
 // number of goroutines.
 type API struct {
 	cfg       Config
+	arriving  chan struct{} // holds one for each document that is here or on its way
 	documents chan struct{} // holds one for each document that is worked on
 }
 
@@ -46,7 +47,7 @@ func New(cfg Config) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &API{cfg, make(chan struct{}, maxDocuments)}
+	return &API{cfg, make(chan struct{}, maxArriving), make(chan struct{}, maxDocuments)}
 }
 
 // ActionApply is the audit action of a document that was applied. Each object

@@ -25,14 +25,19 @@ const (
 	maxValues = 1 << 18
 )
 
-// maxDocuments is how many documents are worked on at a time; others wait.
-const maxDocuments = 2
+// How many documents arrive at a time, which bounds the memory that they take,
+// and how many of those are worked on; others wait. A sender that is slow
+// keeps a place of the first kind only.
+const (
+	maxArriving  = 8
+	maxDocuments = 2
+)
 
-// enter waits until a document may be worked on.
-func (q *request) enter() (leave func(), err error) {
+// enter waits for a place.
+func (q *request) enter(places chan struct{}) (leave func(), err error) {
 	select {
-	case q.documents <- struct{}{}:
-		return func() { <-q.documents }, nil
+	case places <- struct{}{}:
+		return func() { <-places }, nil
 	case <-q.r.Context().Done():
 		return nil, q.r.Context().Err()
 	}
@@ -45,11 +50,30 @@ type input struct {
 	hash     [sha256.Size]byte // of the body
 }
 
-func (q *request) readInput() (in input, err error) {
+// work reads the body, waits for the document's turn and does the step.
+func (q *request) work(step func(input) error) error {
+	leave, err := q.enter(q.arriving)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	raw, err := management.ReadJSONBodyUpTo(q.w, q.r, maxBody)
 	if err != nil {
-		return in, err
+		return err
 	}
+	done, err := q.enter(q.documents)
+	if err != nil {
+		return err
+	}
+	defer done()
+	in, err := parseInput(raw)
+	if err != nil {
+		return err
+	}
+	return step(in)
+}
+
+func parseInput(raw []byte) (in input, err error) {
 	in.hash = sha256.Sum256(raw)
 	body, err := strictjson.ParseObject(raw, strictjson.Limits{Bytes: maxBody, Depth: trust.MaxDepth + 1, Members: maxValues})
 	if err != nil {
@@ -114,7 +138,7 @@ func (q *request) export() error {
 // exported is the tenant's document with its entity tag. Making it takes as
 // much as a plan does.
 func (q *request) exported() (text []byte, tag string, err error) {
-	leave, err := q.enter()
+	leave, err := q.enter(q.documents)
 	if err != nil {
 		return nil, "", err
 	}
@@ -145,16 +169,9 @@ func identifiers(s state, in input) func() string {
 }
 
 // plan answers with what a document would change.
-func (q *request) plan() error {
-	leave, err := q.enter()
-	if err != nil {
-		return err
-	}
-	defer leave()
-	in, err := q.readInput()
-	if err != nil {
-		return err
-	}
+func (q *request) plan() error { return q.work(q.planInput) }
+
+func (q *request) planInput(in input) error {
 	s, err := q.state()
 	if err != nil {
 		return err
@@ -241,16 +258,9 @@ const attempts = 3
 
 // apply makes the changes, all of them in one transaction. With If-Match it
 // does so only to the contents that had that entity tag.
-func (q *request) apply() error {
-	leave, err := q.enter()
-	if err != nil {
-		return err
-	}
-	defer leave()
-	in, err := q.readInput()
-	if err != nil {
-		return err
-	}
+func (q *request) apply() error { return q.work(q.applyInput) }
+
+func (q *request) applyInput(in input) error {
 	for attempt := 1; ; attempt++ {
 		s, err := q.state()
 		if err != nil {
