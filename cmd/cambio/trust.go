@@ -68,7 +68,7 @@ func readTrust(cmd *cobra.Command, files []string) (*trust.Document, error) {
 		}
 		d, err := trust.Parse(file, raw)
 		if err != nil {
-			return nil, err
+			return nil, usageError{err}
 		}
 		all.Merge(d)
 	}
@@ -83,14 +83,14 @@ func readInput(in io.Reader, file string) ([]byte, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, err
+			return nil, usageError{err}
 		}
 		defer f.Close()
 		in = f
 	}
 	raw, err := io.ReadAll(io.LimitReader(in, maxInput+1))
 	if err == nil && len(raw) > maxInput {
-		err = fmt.Errorf("%s is larger than %d MiB", file, maxInput>>20)
+		err = usageError{fmt.Errorf("%s is larger than %d MiB", file, maxInput>>20)}
 	}
 	return raw, err
 }
@@ -341,7 +341,7 @@ func importTrust(cmd *cobra.Command, form string, graphFiles, armFiles []string)
 			return err
 		}
 		if err := e.Add(file, parent, raw); err != nil {
-			return err
+			return usageError{err}
 		}
 	}
 	d := e.Document()

@@ -54,12 +54,13 @@ func TestTrustCommands(t *testing.T) {
 		want string
 	}{
 		{"plan", exitUsage, "-f FILE"},
-		{"plan -f " + filepath.Join(dir, "nothing"), exitFailed, "no such file"},
+		{"plan -f " + filepath.Join(dir, "nothing"), exitUsage, "no such file"},
 		{"plan -f " + file + " -o tsv", exitUsage, "must be one of table, json"},
 		{"plan -f " + file, exitDone, "3 to create, 0 to change, 0 to delete."},
 		{"plan -f " + file + " --detailed-exitcode", exitPending, `subject    "main"`},
 		{"plan -f " + file + " -o json", exitDone, `"kind": "federatedIdentityCredential"`},
 		{"plan -f " + file + " -f " + file, exitFailed, "named twice"},
+		{"plan -f " + cases, exitUsage, "cases: unknown key"},
 		{"plan -f " + more, exitFailed, "control character"},
 		{"apply -f " + file + " --dry-run", exitDone, "3 to create"},
 		{"apply -f " + file, exitUsage, "say --yes"},
@@ -76,7 +77,7 @@ func TestTrustCommands(t *testing.T) {
 		{"test -f " + file + " -t " + cases + " --compat lax", exitUsage, "compat must be"},
 		{"import", exitUsage, "--graph and --arm"},
 		{"import --graph " + apps, exitDone, "warning: application Old: 1 certificates have no counterpart here\nversion: 1\n"},
-		{"import --graph " + file, exitFailed, "invalid JSON"},
+		{"import --graph " + file, exitUsage, "invalid JSON"},
 	} {
 		out, err := run(t.Context(), strings.Fields(c.args)...)
 		if err != nil {
