@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
 	"internal/admin":      {"internal/directory", "internal/jose", "internal/strictjson"},
 	// What wires, and what starts.
-	"internal/server": {"internal/arm", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
+	"internal/server": {"internal/arm", "internal/audit", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
 	"cmd/cambio": {"internal/admin", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/management", "internal/oauth", "internal/oidc",
@@ -95,6 +95,7 @@ var dependencies = map[string]string{
 	"golang.org/x/net":                         "a bound on open connections (netutil)",
 	"golang.org/x/time":                        "token buckets for look-ups that end in a refusal",
 	"modernc.org/sqlite":                       "the database inside, without cgo",
+	"github.com/jackc/pgx/v5":                  "PostgreSQL, for several replicas",
 	"github.com/go-jose/go-jose/v4":            "test oracle for the verifier; not in the binary",
 	"github.com/santhosh-tekuri/jsonschema/v6": "test oracle for the published JSON Schemas; not in the binary",
 	"github.com/rogpeppe/go-internal":          "wire scripts (testscript); not in the binary",

@@ -91,6 +91,10 @@ func (s *Server) isManagementAudience(tenantID, audience string) bool {
 // end with them, and a role that was taken away is gone at once.
 func (s *Server) callerOf(ctx context.Context, c ownClaims) (directory.Tenant, management.Caller, error) {
 	none := directory.Tenant{}
+	// What another replica took away counts here at once.
+	if err := s.opt.DB.Sync(ctx); err != nil {
+		return none, management.Caller{}, err
+	}
 	tenant, err := s.directory.Tenant(ctx, c.tenantID)
 	if err != nil {
 		return none, management.Caller{}, lookupError(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"cambio/internal/audit"
 	"cambio/internal/bootstrap"
 	"cambio/internal/directory"
 	"cambio/internal/store"
@@ -47,12 +48,6 @@ func (d *tokenDirectory) Resource(ctx context.Context, tenantID, identifier stri
 	return r, translate(err)
 }
 
-// Confirm implements token.Directory.
-func (d *tokenDirectory) Confirm(ctx context.Context, known *directory.ClientRecord) (*directory.ClientRecord, error) {
-	r, err := d.records.Confirm(ctx, known)
-	return r, translate(err)
-}
-
 // managementApp is the appId of a tenant's management resource.
 func (d *tokenDirectory) managementApp(ctx context.Context, tenantID string) (string, error) {
 	if id, ok := d.apps.Load(tenantID); ok {
@@ -87,6 +82,16 @@ func translate(err error) error {
 		return token.ErrNotFound
 	case errors.Is(err, store.ErrThrottled):
 		return token.ErrThrottled
+	case errors.Is(err, store.ErrOutdated):
+		return token.ErrOutdated
 	}
 	return err
+}
+
+// recorder is the store's audit trail as the token path writes to it.
+type recorder struct{ db *store.DB }
+
+// RecordDecision implements token.Recorder.
+func (r recorder) RecordDecision(ctx context.Context, d *audit.Decision, basis interface{ Stale() bool }) error {
+	return translate(r.db.RecordDecision(ctx, d, basis))
 }

@@ -190,12 +190,12 @@ func (r reads) identifierURIs(ctx context.Context, applicationID string) ([]stri
 // uniqueName and identifierUris eq.
 func (r reads) Applications(ctx context.Context, tenantID string, q ListQuery) ([]directory.Application, bool, error) {
 	rows, err := r.list(ctx, "SELECT "+applicationColumns+" FROM applications WHERE tenant_id = ?", []any{tenantID}, filters{
-		"displayName eq":         "display_name = ?",
-		"displayName startswith": `display_name LIKE ? ESCAPE '\'`,
-		"appId eq":               "app_id = lower(?)",
-		"id eq":                  "id = lower(?)",
-		"uniqueName eq":          "unique_name = ?",
-		"identifierUris eq":      "id = (SELECT application_id FROM identifier_uris WHERE tenant_id = applications.tenant_id AND uri = ?)",
+		"displayName eq":         nameIs,
+		"displayName startswith": nameStarts,
+		"appId eq":               "app_id = lower({value})",
+		"id eq":                  "id = lower({value})",
+		"uniqueName eq":          "unique_name = {value}",
+		"identifierUris eq":      "id = (SELECT application_id FROM identifier_uris WHERE tenant_id = applications.tenant_id AND uri = {value})",
 	}, q)
 	items, err := all(rows, err, scanApplication)
 	if err == nil {

@@ -38,9 +38,9 @@ func (r reads) AssignmentsTo(ctx context.Context, tenantID, resourceID string, q
 
 func (r reads) assignments(ctx context.Context, side, tenantID, id string, q ListQuery) ([]directory.AppRoleAssignment, bool, error) {
 	rows, err := r.list(ctx, "SELECT "+assignmentColumns+" FROM assignments WHERE tenant_id = ? AND "+side, []any{tenantID, id}, filters{
-		"resourceId eq":  "resource_id = lower(?)",
-		"principalId eq": "principal_id = lower(?)",
-		"appRoleId eq":   "app_role_id = lower(?)",
+		"resourceId eq":  "resource_id = lower({value})",
+		"principalId eq": "principal_id = lower({value})",
+		"appRoleId eq":   "app_role_id = lower({value})",
 	}, q)
 	items, err := all(rows, err, scanAssignment)
 	return page(items, err, q)

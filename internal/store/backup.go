@@ -113,11 +113,11 @@ func copyDatabase(ctx context.Context, from, to string, progress func(done, tota
 	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
 		return err
 	}
-	newest, err := newestSchema()
+	newest, err := sqliteSchema.newest()
 	if err != nil {
 		return err
 	}
-	if have, err := schemaVersion(ctx, conn, newest); err != nil {
+	if have, err := sqliteSchema.version(ctx, conn, newest); err != nil {
 		return err
 	} else if have == 0 {
 		return errors.New("it is no database of cambio")
@@ -161,12 +161,6 @@ func copyPages(ctx context.Context, driverConn any, to string, progress func(don
 	return backup.Finish()
 }
 
-// newestSchema is the version of the schema that this program writes.
-func newestSchema() (int, error) {
-	names, err := fs.Glob(migrations, "migrations/*.sql")
-	return len(names), err
-}
-
 // inspect checks a database that nobody else uses and leaves no trace beside
 // it. check is the PRAGMA that looks for damage.
 func inspect(ctx context.Context, path, check string) (Snapshot, error) {
@@ -192,17 +186,17 @@ func inspect(ctx context.Context, path, check string) (Snapshot, error) {
 	if result != "ok" {
 		return s, fmt.Errorf("it is damaged (%s)", strings.Join(strings.Fields(result), " "))
 	}
-	newest, err := newestSchema()
+	newest, err := sqliteSchema.newest()
 	if err != nil {
 		return s, err
 	}
-	if s.Schema, err = schemaVersion(ctx, conn, newest); err != nil {
+	if s.Schema, err = sqliteSchema.version(ctx, conn, newest); err != nil {
 		return s, err
 	}
 	if s.Schema == 0 {
 		return s, errors.New("it is no database of cambio")
 	}
-	err = conn.QueryRowContext(ctx, feedPosition).Scan(&s.Feed)
+	err = conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM change_feed").Scan(&s.Feed) // in every version
 	return s, err
 }
 

@@ -136,7 +136,7 @@ func TestBackupUnderLoad(t *testing.T) {
 					return
 				}
 				written.Add(1)
-				if err := db.RecordDecision(context.Background(), &audit.Decision{TenantID: w.app.TenantID, ClientID: w.app.AppID, Allowed: true}); err != nil {
+				if err := db.RecordDecision(context.Background(), &audit.Decision{TenantID: w.app.TenantID, ClientID: w.app.AppID, Allowed: true}, nil); err != nil {
 					t.Error(err)
 					return
 				}
@@ -433,7 +433,7 @@ func TestRestoreGivenUp(t *testing.T) {
 func TestRestoreOlderSchema(t *testing.T) {
 	dir := t.TempDir()
 	old := filepath.Join(dir, "old")
-	text, err := os.ReadFile("migrations/0001_initial.sql")
+	text, err := os.ReadFile("migrations/sqlite/0001_initial.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func benchmarkDecisions(b *testing.B, cfg Config, work time.Duration, callers in
 	each(callers, b.N, func() { spin(work) })
 	alone := cpuTime() - before
 	for range 6000 { // let the WAL reach the size at which it is overwritten
-		if err := db.RecordDecision(b.Context(), d); err != nil {
+		if err := db.RecordDecision(b.Context(), d, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -70,7 +70,7 @@ func benchmarkDecisions(b *testing.B, cfg Config, work time.Duration, callers in
 	b.ResetTimer()
 	each(callers, b.N, func() {
 		spin(work)
-		if err := db.RecordDecision(context.Background(), d); err != nil {
+		if err := db.RecordDecision(context.Background(), d, nil); err != nil {
 			b.Error(err)
 		}
 	})

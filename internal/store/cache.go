@@ -30,6 +30,7 @@ type entry struct {
 type loading struct {
 	done       chan struct{} // closed when the fields below are set
 	generation int64         // cache.generation when the load began
+	epoch      int64         // cache.epoch when the load began
 	entry      *entry
 	err        error
 	superseded bool // a drop named the record while it was being loaded
@@ -49,6 +50,7 @@ type cache struct {
 	bytes      int
 	loads      map[cacheKey]*loading
 	generation int64                   // number of drops so far
+	epoch      int64                   // number of clears so far
 	dropped    map[directory.Key]int64 // newest seq dropped, while loads are under way
 }
 
@@ -95,7 +97,7 @@ func (c *cache) begin(key cacheKey) (l *loading, generation int64, first bool) {
 	if l := c.loads[key]; l != nil {
 		return l, c.generation, false
 	}
-	l = &loading{done: make(chan struct{}), generation: c.generation}
+	l = &loading{done: make(chan struct{}), generation: c.generation, epoch: c.epoch}
 	c.loads[key] = l
 	return l, c.generation, true
 }
@@ -107,7 +109,7 @@ func (c *cache) finish(key cacheKey, l *loading, e *entry, err error) {
 	defer c.mu.Unlock()
 	l.entry, l.err = e, err
 	if e != nil {
-		if c.dropped[e.changed] > e.seq {
+		if c.dropped[e.changed] > e.seq || l.epoch != c.epoch {
 			l.superseded = true
 			markStale(e.value)
 		} else {
@@ -212,6 +214,18 @@ func (c *cache) drop(key directory.Key, seq int64) {
 		return
 	}
 	c.remove(e)
+}
+
+// clear drops every record, and keeps loads that are under way from storing
+// one.
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	c.epoch++
+	for c.order.Len() > 0 {
+		c.remove(c.order.Back().Value.(*entry))
+	}
 }
 
 // manyCredentials is from how many credentials on an obsolete client record

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,26 +17,45 @@ import (
 // Mark identifies a state of a tenant: what is written to the tenant after it
 // was taken gives another one.
 type Mark struct {
-	seq   int64  // of the newest change-feed row of the tenant
-	other string // resource groups and owners are in no compiled record, and so not in the feed
+	seq   int64             // of the newest change-feed row of the tenant
+	other [sha256.Size]byte // of resource groups and owners, which are in no compiled record and so not in the feed
 }
 
 // String is different for marks of different states.
-func (m Mark) String() string { return strconv.FormatInt(m.seq, 10) + " " + m.other }
+func (m Mark) String() string {
+	return strconv.FormatInt(m.seq, 10) + " " + hex.EncodeToString(m.other[:])
+}
 
 // Mark takes the tenant's mark.
 func (r reads) Mark(ctx context.Context, tenantID string) (Mark, error) {
 	var m Mark
 	// The keys of a tenant lie together: kind/tenant/…, and '0' follows '/'.
-	const query = "SELECT coalesce(max(seq), 0), (SELECT coalesce(group_concat(name || char(0) || location || char(0) || tags, char(1)), '')" +
-		" FROM (SELECT name, location, tags FROM resource_groups WHERE tenant_id = ?1 ORDER BY name_key)) || char(2) ||" +
-		" (SELECT coalesce(group_concat(object_id || owner_id), '') FROM (SELECT object_id, owner_id FROM owners WHERE tenant_id = ?1 ORDER BY object_id, owner_id))" +
-		" FROM change_feed WHERE" +
-		" key >= 'client/' || ?1 || '/' AND key < 'client/' || ?1 || '0' OR" +
-		" key >= 'resource/' || ?1 || '/' AND key < 'resource/' || ?1 || '0' OR" +
-		" key >= 'tenant/' || ?1 || '/' AND key < 'tenant/' || ?1 || '0'"
-	err := r.q.QueryRowContext(ctx, query, tenantID).Scan(&m.seq, &m.other)
-	return m, err
+	var ranges []any
+	for _, kind := range []string{directory.KeyClient, directory.KeyResource, directory.KeyTenant} {
+		ranges = append(ranges, kind+"/"+tenantID+"/", kind+"/"+tenantID+"0")
+	}
+	err := r.q.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM change_feed WHERE"+
+		" key >= ? AND key < ? OR key >= ? AND key < ? OR key >= ? AND key < ?", ranges...).Scan(&m.seq)
+	if err != nil {
+		return m, err
+	}
+	h := sha256.New()
+	for _, query := range []string{
+		"SELECT name, location, tags FROM resource_groups WHERE tenant_id = ? ORDER BY subscription_id, name_key",
+		"SELECT object_id, owner_id, '' FROM owners WHERE tenant_id = ? ORDER BY object_id, owner_id",
+	} {
+		rows, err := r.q.QueryContext(ctx, query, tenantID)
+		list, err := all(rows, err, func(s scanner) (t [3]string, err error) { return t, s.Scan(&t[0], &t[1], &t[2]) })
+		if err != nil {
+			return m, err
+		}
+		for _, texts := range list {
+			fmt.Fprintf(h, "%q", texts)
+		}
+		fmt.Fprintln(h)
+	}
+	h.Sum(m.other[:0])
+	return m, nil
 }
 
 // contents reads all that a tenant has, with one query for each table.

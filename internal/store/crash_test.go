@@ -79,7 +79,7 @@ func crashWriter(w *world, report io.Writer, writer int) {
 			panic(err)
 		}
 		fmt.Fprintln(report, eventCreated, c.ID)
-		if err := w.db.RecordDecision(ctx, &audit.Decision{Allowed: true, TokenID: c.ID, ClientID: w.app.AppID}); err != nil {
+		if err := w.db.RecordDecision(ctx, &audit.Decision{Allowed: true, TokenID: c.ID, ClientID: w.app.AppID}, nil); err != nil {
 			panic(err)
 		}
 		fmt.Fprintln(report, eventRecorded, c.ID)

@@ -9,7 +9,7 @@ import (
 
 // nextSeq is the least sequence that the change-feed rows of this write can
 // have: rows with it are news to whoever has seen the feed before the write.
-const nextSeq = "(SELECT coalesce(max(seq), 0) + 1 FROM change_feed)"
+const nextSeq = "(SELECT seq + 1 FROM change_head)"
 
 const credentialColumns = "id, tenant_id, parent_id, name, issuer, subject, expression, language_version, audiences, description, created_at"
 
@@ -50,11 +50,11 @@ func (r reads) Credential(ctx context.Context, tenantID, parentID, idOrName stri
 func (r reads) Credentials(ctx context.Context, tenantID, parentID string, q ListQuery) ([]directory.FederatedIdentityCredential, bool, error) {
 	rows, err := r.list(ctx, "SELECT "+credentialColumns+ofParent,
 		[]any{tenantID, parentID}, filters{
-			"name eq":          "name = ?",
-			"tolower(name) eq": "lower(name) = lower(?)",
-			"subject eq":       "subject = ? AND expression = ''",
-			"issuer eq":        "issuer = ?",
-			"id eq":            "id = lower(?)",
+			"name eq":          "name = {value}",
+			"tolower(name) eq": "lower(name) = lower({value})",
+			"subject eq":       "subject = {value} AND expression = ''",
+			"issuer eq":        "issuer = {value}",
+			"id eq":            "id = lower({value})",
 		}, q)
 	items, err := all(rows, err, scanCredential)
 	return page(items, err, q)
@@ -145,12 +145,12 @@ func (tx *Tx) DeleteCredential(tenantID, parentID, idOrName string) error {
 }
 
 func (tx *Tx) deleteCredentialsOf(tenantID string, parents []string) error {
-	err := tx.eachOf(parents, "INSERT OR IGNORE INTO retired_ids (id, at) SELECT id, ?2 FROM credentials WHERE tenant_id = ?3 AND parent_id IN among",
+	err := tx.eachOf(parents, "INSERT INTO retired_ids (id, at) SELECT id, ?2 FROM credentials WHERE tenant_id = ?3 AND parent_id IN (SELECT id FROM among) ON CONFLICT DO NOTHING",
 		tx.now.UnixMicro(), tenantID)
 	if err != nil {
 		return err
 	}
-	return tx.eachOf(parents, "DELETE FROM credentials WHERE tenant_id = ?2 AND parent_id IN among", tenantID)
+	return tx.eachOf(parents, "DELETE FROM credentials WHERE tenant_id = ?2 AND parent_id IN (SELECT id FROM among)", tenantID)
 }
 
 // expressionOf is the expression to store; zero is that of a credential with a

@@ -90,10 +90,10 @@ func (r reads) DeletedItem(ctx context.Context, tenantID, id string, now time.Ti
 func (r reads) DeletedItems(ctx context.Context, tenantID, kind string, now time.Time, q ListQuery) ([]DeletedItem, bool, error) {
 	rows, err := r.list(ctx, "SELECT "+deletedColumns+" FROM deleted_items WHERE tenant_id = ? AND kind = ? AND deleted_at > ?",
 		[]any{tenantID, kind, now.Add(-DeletedItemRetention).UnixMicro()}, filters{
-			"displayName eq":         "display_name = ?",
-			"displayName startswith": `display_name LIKE ? ESCAPE '\'`,
-			"appId eq":               "app_id = lower(?)",
-			"id eq":                  "id = lower(?)",
+			"displayName eq":         nameIs,
+			"displayName startswith": nameStarts,
+			"appId eq":               "app_id = lower({value})",
+			"id eq":                  "id = lower({value})",
 		}, q)
 	items, err := all(rows, err, func(s scanner) (DeletedItem, error) { return scanDeleted(s) })
 	return page(items, err, q)
@@ -103,7 +103,7 @@ func (r reads) DeletedItems(ctx context.Context, tenantID, kind string, now time
 // condition with one parameter, which each of them takes.
 func endDeletedItems(condition string) []string {
 	return []string{
-		"INSERT OR IGNORE INTO retired_ids (id, at) SELECT c.id, d.deleted_at FROM deleted_items d JOIN credentials c ON c.parent_id = d.id WHERE d." + condition,
+		"INSERT INTO retired_ids (id, at) SELECT c.id, d.deleted_at FROM deleted_items d JOIN credentials c ON c.parent_id = d.id WHERE d." + condition + " ON CONFLICT DO NOTHING",
 		"DELETE FROM credentials WHERE parent_id IN (SELECT id FROM deleted_items WHERE " + condition + ")",
 		"DELETE FROM deleted_items WHERE " + condition,
 	}

@@ -18,8 +18,13 @@ var (
 	// too fast; the database was not asked.
 	ErrThrottled = errors.New("store: too many look-ups for this client")
 	// ErrUnavailable says that the database could not do its work (disk full,
-	// read-only, damaged); it wraps the cause. Nothing was written.
+	// read-only, damaged, out of reach); it wraps the cause. Nothing was
+	// written, unless the answer to a commit was lost on its way from
+	// PostgreSQL.
 	ErrUnavailable = errors.New("store: the database is unavailable")
+	// ErrOutdated says that a decision rests on what the database no longer
+	// holds; it was not recorded.
+	ErrOutdated = errors.New("store: the decision rests on an older state")
 	// ErrClosed says that the DB was closed; nothing was written.
 	ErrClosed = errors.New("store: closed")
 )

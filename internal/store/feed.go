@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cambio/internal/directory"
@@ -17,7 +18,15 @@ type touch struct {
 
 // feed tells those who keep something derived from the database what changed.
 type feed struct {
-	mu        sync.Mutex // guards what follows
+	// Every change up to here was published, in this epoch. It is advanced
+	// only after that: who reads it, and then finds a record that is not
+	// stale, knows that none of those changes concerns the record.
+	applied atomic.Int64
+	// Counts how often everything was forgotten: what was read in an earlier
+	// epoch may be of a history that the database no longer has.
+	epoch atomic.Int64
+
+	mu        sync.Mutex // guards what follows, and the advance of applied within its epoch
 	records   []*Records
 	listeners []func(kind string)
 }
@@ -56,6 +65,64 @@ func (f *feed) publish(touched []touch) {
 	}
 }
 
+// advance notes that every change up to seq was published, unless the epoch in
+// which they were read has ended.
+func (f *feed) advance(epoch, seq int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.epoch.Load() == epoch && seq > f.applied.Load() {
+		f.applied.Store(seq)
+	}
+}
+
+// forget drops every record and begins a new epoch at a position of the feed:
+// nothing that was known before counts.
+func (f *feed) forget(position int64) {
+	f.mu.Lock()
+	f.epoch.Add(1)
+	f.applied.Store(position)
+	records, listeners := f.records, f.listeners
+	f.mu.Unlock()
+	for _, r := range records {
+		r.cache.clear()
+	}
+	for _, fn := range listeners {
+		fn(directory.KeySigningKeys)
+	}
+}
+
+// catchUp publishes what was changed since the last time. q must see every
+// change that is committed when it is called; if it is known not to, the error
+// is errOlderState.
+func (f *feed) catchUp(ctx context.Context, q querier) error {
+	epoch, applied := f.epoch.Load(), f.applied.Load()
+	var head int64
+	if err := q.QueryRowContext(ctx, feedPosition).Scan(&head); err != nil || head == applied {
+		return err
+	}
+	if head < applied {
+		return errOlderState
+	}
+	rows, err := q.QueryContext(ctx, "SELECT seq, key FROM change_feed WHERE seq > ? ORDER BY seq", applied)
+	touched, err := all(rows, err, func(s scanner) (t touch, err error) {
+		var key string
+		err = s.Scan(&t.seq, &key)
+		t.key = parseKey(key)
+		return t, err
+	})
+	if err != nil {
+		return err
+	}
+	f.publish(touched)
+	// Later changes than head may have been read, and all of them: changes
+	// become visible in the order of their sequence.
+	if n := len(touched); n > 0 {
+		head = max(head, touched[n-1].seq)
+	}
+	f.advance(epoch, head)
+	return nil
+}
+
 // kinds returns the distinct kinds of key, so that a listener hears of each
 // once.
 func kinds(touched []touch) []string {
@@ -70,62 +137,48 @@ func kinds(touched []touch) []string {
 	return out
 }
 
-// poller publishes the writes of other processes. It keeps its own position
-// in the feed and so publishes those of this process a second time: going by
-// what this process wrote last would skip a write of another one just before.
-type poller struct {
-	db       *DB
-	position int64 // feed rows up to this seq were published
-	version  int64 // PRAGMA data_version when they were
+// Sync publishes what other processes have changed. After it returns, records
+// include every write that had returned, anywhere, before it was called.
+// Errors: ErrUnavailable, or that of ctx.
+func (db *DB) Sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readTime, ErrUnavailable)
+	defer cancel()
+	if err := db.feed.catchUp(ctx, db.q); err != nil {
+		return readError(ctx, err)
+	}
+	return nil
 }
 
-func (p *poller) run() {
-	ticker := time.NewTicker(p.db.cfg.PollInterval)
+// poll looks for changes of other processes until the database is closed, so
+// that records are renewed and signing keys replaced when nobody asks. No
+// decision depends on it.
+func (db *DB) poll() {
+	ticker := time.NewTicker(db.cfg.PollInterval)
 	defer ticker.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	statements := newStatements(db.polling, db.postgres())
+	defer statements.close()
+	failed := false
 	for {
 		select {
-		case <-p.db.stop:
+		case <-db.stop:
 			return
 		case <-ticker.C:
 		}
-		p.db.counters.polls.Add(1)
-		if err := p.poll(); err != nil {
-			p.db.cfg.Logger.Error("cannot look for writes of other processes", "error", err)
+		db.counters.polls.Add(1)
+		err := db.pollOnce(ctx, statements)
+		if err != nil && !failed {
+			db.cfg.Logger.Error("cannot look for changes of other processes; the next attempts follow", "error", err)
 		}
+		failed = err != nil
 	}
 }
 
-// poll looks once. Whether anything was written is answered by PRAGMA
-// data_version from shared memory, without reading a page.
-func (p *poller) poll() error {
-	ctx := context.Background()
-	var version int64
-	err := p.db.polling.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version)
-	if err != nil || version == p.version {
-		return err
-	}
-	rows, err := p.db.polling.QueryContext(ctx, "SELECT seq, key FROM change_feed WHERE seq > ? ORDER BY seq", p.position)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	position := p.position
-	var touched []touch
-	for rows.Next() {
-		var seq int64
-		var key string
-		if err := rows.Scan(&seq, &key); err != nil {
-			return err
-		}
-		position = seq
-		touched = append(touched, touch{key: parseKey(key), seq: seq})
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	p.db.feed.publish(touched)
-	p.position, p.version = position, version
-	return nil
+func (db *DB) pollOnce(ctx context.Context, q querier) error {
+	ctx, cancel := context.WithTimeout(ctx, decisionTime)
+	defer cancel()
+	return db.feed.catchUp(ctx, q)
 }
 
 // parseKey is the inverse of directory.Key.String.

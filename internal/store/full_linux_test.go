@@ -42,7 +42,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	acknowledged := 0
 	record := func() error {
-		err := db.RecordDecision(t.Context(), &audit.Decision{Code: acknowledged, Subject: "some subject to fill the disk with"})
+		err := db.RecordDecision(t.Context(), &audit.Decision{Code: acknowledged, Subject: "some subject to fill the disk with"}, nil)
 		if err == nil {
 			acknowledged++
 		}

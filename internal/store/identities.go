@@ -57,7 +57,7 @@ func (tx *Tx) PutResourceGroup(g *directory.ResourceGroup) (created bool, err er
 		return false, err
 	}
 	_, err = tx.exec("INSERT INTO resource_groups ("+groupColumns+", name_key) VALUES (?, ?, ?, ?, ?, ?)"+
-		" ON CONFLICT DO UPDATE SET location = excluded.location, tags = excluded.tags",
+		" ON CONFLICT (tenant_id, subscription_id, name_key) DO UPDATE SET location = excluded.location, tags = excluded.tags",
 		g.TenantID, g.SubscriptionID, g.Name, g.Location, tags, strings.ToLower(g.Name))
 	return created, err
 }
@@ -185,7 +185,7 @@ func (tx *Tx) deleteIdentities(tenantID string, list []directory.ManagedIdentity
 	if err := tx.deleteCredentialsOf(tenantID, principals); err != nil {
 		return err
 	}
-	if err := tx.eachOf(principals, "DELETE FROM managed_identities WHERE tenant_id = ?2 AND principal_id IN among", tenantID); err != nil {
+	if err := tx.eachOf(principals, "DELETE FROM managed_identities WHERE tenant_id = ?2 AND principal_id IN (SELECT id FROM among)", tenantID); err != nil {
 		return err
 	}
 	if err := tx.removePrincipals(tenantID, principals); err != nil {

@@ -74,7 +74,7 @@ func older(t *testing.T, path string, migrations ...string) {
 	t.Helper()
 	raw := openRaw(t, path)
 	for _, name := range migrations {
-		text, err := os.ReadFile(filepath.Join("migrations", name))
+		text, err := os.ReadFile(filepath.Join("migrations", "sqlite", name))
 		if err != nil {
 			t.Fatal(err)
 		}

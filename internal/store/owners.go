@@ -15,7 +15,7 @@ const MaxOwners = 100
 func (r reads) Owners(ctx context.Context, tenantID, objectID string, q ListQuery) ([]directory.ServicePrincipal, bool, error) {
 	rows, err := r.list(ctx, "SELECT "+principalColumns+" FROM service_principals WHERE tenant_id = ?"+
 		" AND id IN (SELECT owner_id FROM owners WHERE object_id = ?)", []any{tenantID, strings.ToLower(objectID)},
-		filters{"id eq": "id = lower(?)"}, q)
+		filters{"id eq": "id = lower({value})"}, q)
 	items, err := all(rows, err, scanPrincipal)
 	return page(items, err, q)
 }
@@ -24,7 +24,7 @@ func (r reads) Owners(ctx context.Context, tenantID, objectID string, q ListQuer
 // principals that a service principal owns, in order, and reports whether
 // more follow. There are no filters.
 func (r reads) OwnedObjects(ctx context.Context, tenantID, ownerID string, q ListQuery) ([]string, bool, error) {
-	rows, err := r.list(ctx, "SELECT id FROM (SELECT object_id AS id FROM owners WHERE tenant_id = ? AND owner_id = ?) WHERE true",
+	rows, err := r.list(ctx, "SELECT id FROM (SELECT object_id AS id FROM owners WHERE tenant_id = ? AND owner_id = ?) AS owned WHERE true",
 		[]any{tenantID, strings.ToLower(ownerID)}, nil, q)
 	items, err := all(rows, err, func(s scanner) (id string, err error) { return id, s.Scan(&id) })
 	return page(items, err, q)
@@ -63,7 +63,7 @@ func (tx *Tx) AddOwner(tenantID, objectID, ownerID string) error {
 	}
 	var owners int
 	var already bool
-	err = tx.q.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(owner_id = ?), 0) FROM owners WHERE object_id = ?", ownerID, objectID).Scan(&owners, &already)
+	err = tx.q.QueryRowContext(ctx, "SELECT count(*), count(*) FILTER (WHERE owner_id = ?) > 0 FROM owners WHERE object_id = ?", ownerID, objectID).Scan(&owners, &already)
 	switch {
 	case err != nil:
 		return err

@@ -57,13 +57,13 @@ func (r reads) ServicePrincipalsAmong(ctx context.Context, tenantID string, ids 
 // any identifier URI of the application).
 func (r reads) ServicePrincipals(ctx context.Context, tenantID string, q ListQuery) ([]directory.ServicePrincipal, bool, error) {
 	rows, err := r.list(ctx, "SELECT "+principalColumns+" FROM service_principals WHERE tenant_id = ?", []any{tenantID}, filters{
-		"displayName eq":          "display_name = ?",
-		"displayName startswith":  `display_name LIKE ? ESCAPE '\'`,
-		"appId eq":                "app_id = lower(?)",
-		"id eq":                   "id = lower(?)",
-		"servicePrincipalType eq": "kind = ?",
-		"servicePrincipalNames eq": "app_id IN (SELECT lower(?2) UNION ALL SELECT a.app_id FROM identifier_uris u" +
-			" JOIN applications a ON a.id = u.application_id WHERE u.tenant_id = service_principals.tenant_id AND u.uri = ?2)",
+		"displayName eq":          nameIs,
+		"displayName startswith":  nameStarts,
+		"appId eq":                "app_id = lower({value})",
+		"id eq":                   "id = lower({value})",
+		"servicePrincipalType eq": "kind = {value}",
+		"servicePrincipalNames eq": "app_id IN (SELECT lower({value}) UNION ALL SELECT a.app_id FROM identifier_uris u" +
+			" JOIN applications a ON a.id = u.application_id WHERE u.tenant_id = service_principals.tenant_id AND u.uri = {value})",
 	}, q)
 	items, err := all(rows, err, scanPrincipal)
 	return page(items, err, q)
@@ -158,10 +158,10 @@ func (tx *Tx) removePrincipal(p directory.ServicePrincipal) error {
 // touches.
 func (tx *Tx) removePrincipals(tenantID string, ids []string) error {
 	for _, statement := range []string{
-		"DELETE FROM assignments WHERE tenant_id = ?2 AND (principal_id IN among OR resource_id IN among)",
-		"DELETE FROM owners WHERE tenant_id = ?2 AND (object_id IN among OR owner_id IN among)",
-		"DELETE FROM bootstrap_tokens WHERE tenant_id = ?2 AND principal_id IN among",
-		"DELETE FROM service_principals WHERE tenant_id = ?2 AND id IN among",
+		"DELETE FROM assignments WHERE tenant_id = ?2 AND (principal_id IN (SELECT id FROM among) OR resource_id IN (SELECT id FROM among))",
+		"DELETE FROM owners WHERE tenant_id = ?2 AND (object_id IN (SELECT id FROM among) OR owner_id IN (SELECT id FROM among))",
+		"DELETE FROM bootstrap_tokens WHERE tenant_id = ?2 AND principal_id IN (SELECT id FROM among)",
+		"DELETE FROM service_principals WHERE tenant_id = ?2 AND id IN (SELECT id FROM among)",
 	} {
 		if err := tx.eachOf(ids, statement, tenantID); err != nil {
 			return err

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"cambio/internal/directory"
 
@@ -81,9 +83,18 @@ func (q ListQuery) top() int {
 	return q.Top
 }
 
-// filters are the SQL conditions of a list, by "field op"; each has one
-// parameter.
+// filters are the SQL conditions of a list, by "field op". {value} in them is
+// the value that is asked for; {above} is greater than all that start with it.
 type filters map[string]string
+
+// Conditions on display names, which are found in any case.
+const (
+	nameIs     = "lower(display_name) = lower({value})"
+	nameStarts = "lower(display_name) >= lower({value}) AND lower(display_name) < lower({above})"
+)
+
+// above is greater, byte by byte, than every text that starts with s.
+func above(s string) string { return s + string(unicode.MaxRune) }
 
 // list puts together a list query. table's rows must have the columns
 // tenant_id (as the first argument) and id.
@@ -95,16 +106,16 @@ func (r reads) list(ctx context.Context, query string, args []any, known filters
 		if !ok {
 			return nil, directory.Errorf(directory.Invalid, q.Field, "The filter '%s %s' is not supported here.", q.Field, q.Op)
 		}
+		args = append(args, q.Value)
+		names := strings.NewReplacer("{value}", "?"+strconv.Itoa(len(args)), "{above}", "?"+strconv.Itoa(len(args)+1))
 		b.WriteString(" AND ")
-		b.WriteString(condition)
-		value := q.Value
+		b.WriteString(names.Replace(condition))
 		if q.Op == "startswith" {
-			value = likePrefix(value)
+			args = append(args, above(q.Value))
 		}
-		args = append(args, value)
 	}
 	if q.Total != nil {
-		if err := r.q.QueryRowContext(ctx, "SELECT count(*) FROM ("+b.String()+")", args...).Scan(q.Total); err != nil {
+		if err := r.q.QueryRowContext(ctx, "SELECT count(*) FROM ("+b.String()+") AS found", args...).Scan(q.Total); err != nil {
 			return nil, err
 		}
 	}
@@ -115,11 +126,6 @@ func (r reads) list(ctx context.Context, query string, args []any, known filters
 	b.WriteString(" ORDER BY id LIMIT ?")
 	args = append(args, q.top()+1)
 	return r.q.QueryContext(ctx, b.String(), args...)
-}
-
-// likePrefix is the LIKE pattern (escape character \) of what starts with s.
-func likePrefix(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s) + "%"
 }
 
 // page cuts the extra row that list asked for and reports whether more follow.
@@ -155,10 +161,9 @@ func encode(v any) (string, error) {
 
 func decode(text string, into any) error { return json.Unmarshal([]byte(text), into) }
 
-const feedPosition = "SELECT coalesce(max(seq), 0) FROM change_feed"
+const feedPosition = "SELECT seq FROM change_head"
 
-// FeedPosition is the sequence of the newest change-feed row, 0 when there is
-// none.
+// FeedPosition is the sequence of the newest change, 0 when there is none.
 func (r reads) FeedPosition(ctx context.Context) (int64, error) {
 	var seq int64
 	err := r.q.QueryRowContext(ctx, feedPosition).Scan(&seq)
@@ -178,7 +183,7 @@ func (r reads) Meta(ctx context.Context, key string) (string, error) {
 
 // SetMeta sets a fact about the installation.
 func (tx *Tx) SetMeta(key, value string) error {
-	_, err := tx.exec("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value)
+	_, err := tx.exec("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
 	return err
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
 	"time"
 
@@ -25,10 +26,9 @@ type RecordsConfig struct {
 // kept within the bound, and dropped before the Write that changes it
 // returns. It never answers "not found" from memory. Safe for concurrent use.
 type Records struct {
-	db      *DB
-	cache   *cache
-	misses  *limit.Limiters // of look-ups that found nothing
-	confirm *limit.Limiters // of Confirm
+	db     *DB
+	cache  *cache
+	misses *limit.Limiters // of look-ups that found nothing
 }
 
 // Records makes a cache of compiled records over db.
@@ -43,10 +43,9 @@ func (db *DB) Records(cfg RecordsConfig) *Records {
 		cfg.LookupBurst = 400
 	}
 	r := &Records{
-		db:      db,
-		cache:   newCache(cfg.Bytes),
-		misses:  limit.New(cfg.LookupRate, cfg.LookupBurst, time.Now),
-		confirm: limit.New(cfg.LookupRate, cfg.LookupBurst, time.Now),
+		db:     db,
+		cache:  newCache(cfg.Bytes),
+		misses: limit.New(cfg.LookupRate, cfg.LookupBurst, time.Now),
 	}
 	db.feed.attach(r)
 	return r
@@ -107,40 +106,6 @@ func (r *Records) Resource(ctx context.Context, tenantID, identifier string) (*d
 	return e.value.(*directory.ResourceRecord), nil
 }
 
-// Confirm must be called before a client is refused because of what record
-// says: it asks the database whether a later state exists and returns that,
-// or record itself when it is current. ErrNotFound says that the client was
-// deleted meanwhile.
-func (r *Records) Confirm(ctx context.Context, record *directory.ClientRecord) (*directory.ClientRecord, error) {
-	key := directory.Key{Kind: directory.KeyClient, TenantID: record.TenantID, ID: record.ClientID}
-	if !record.Stale() {
-		if !r.confirm.Allow(record.TenantID, record.ClientID) {
-			return nil, ErrThrottled
-		}
-		newest, err := r.newest(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		if newest <= record.Seq {
-			return record, nil
-		}
-		r.cache.drop(key, newest)
-	}
-	return r.Client(ctx, record.TenantID, record.ClientID)
-}
-
-// newest returns the sequence of the last change of a key, 0 for none.
-func (r *Records) newest(ctx context.Context, key directory.Key) (int64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, readTime, ErrUnavailable)
-	defer cancel()
-	var seq int64
-	err := r.db.q.QueryRowContext(ctx, "SELECT seq FROM change_feed WHERE key = ?", key.String()).Scan(&seq)
-	if err := ignoreNoRows(err); err != nil {
-		return 0, readError(ctx, err)
-	}
-	return seq, nil
-}
-
 // loader compiles the record of a key; ErrNotFound when there is none.
 // previous is an earlier state of the record or nil.
 type loader func(ctx context.Context, s *snapshot, key cacheKey, previous *entry) (*entry, error)
@@ -194,11 +159,16 @@ func (r *Records) lead(ctx context.Context, key cacheKey, l *loading, fn loader)
 func (r *Records) read(ctx context.Context, key cacheKey, fn loader) (*entry, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTime, ErrUnavailable)
 	defer cancel()
+	known := r.db.feed.applied.Load()
 	s, err := r.db.snapshot(ctx)
 	if err != nil {
 		return nil, readError(ctx, err)
 	}
 	defer s.close()
+	if s.seq < known {
+		// A server that another one took over from, or that was put back.
+		return nil, unavailable("reading", errOlderState)
+	}
 	e, err := fn(ctx, s, key, r.cache.previous(key))
 	if IsNotFound(err) {
 		r.misses.Allow(key.tenantID, key.name)
@@ -217,23 +187,25 @@ func readError(ctx context.Context, err error) error {
 	return unavailable("reading", err)
 }
 
+var errOlderState = errors.New("the database answered with an older state than it had before")
+
 // snapshot is one committed state of the database, with the change-feed
 // sequence that it includes.
 type snapshot struct {
 	reads
-	q   *readQuerier
+	q   *txReads
 	tx  *sql.Tx
 	seq int64
 }
 
 func (db *DB) snapshot(ctx context.Context) (*snapshot, error) {
-	tx, err := db.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := db.readers.BeginTx(ctx, db.readOnly())
 	if err != nil {
 		return nil, err
 	}
-	q := &readQuerier{statements: db.statements, tx: tx, count: &db.counters.reads}
+	q := &txReads{statements: db.statements, tx: tx, count: &db.counters.reads}
 	s := &snapshot{tx: tx, q: q, reads: reads{q}}
-	// SQLite fixes the state at the first statement that reads.
+	// The state is fixed by the first statement that reads.
 	if s.seq, err = s.FeedPosition(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -241,11 +213,8 @@ func (db *DB) snapshot(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
-// close ends the transaction, and then, holding no connection, prepares what
-// it had to run unprepared.
+// close ends the transaction.
 func (s *snapshot) close() {
 	_ = s.tx.Rollback() // there is nothing to lose
-	for _, query := range s.q.unprepared {
-		_, _ = s.q.statements.get(query) // it can be tried again
-	}
+	s.q.prepareRest()
 }

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -207,27 +206,13 @@ func TestLookupsForRefusalsAreLimited(t *testing.T) {
 	if _, err := records.Client(ctx, w.app.TenantID, absent); err != store.ErrThrottled || db.Stats().SQLReads != before {
 		t.Errorf("the fourth look-up: %v", err)
 	}
-	record, err := records.Client(ctx, w.app.TenantID, w.app.AppID)
-	if err != nil {
+	if _, err := records.Client(ctx, w.app.TenantID, w.app.AppID); err != nil {
 		t.Fatalf("another client is limited as well: %v", err)
-	}
-	for i := range 4 {
-		_, err := records.Confirm(ctx, record)
-		if want := i == 3; errors.Is(err, store.ErrThrottled) != want {
-			t.Errorf("confirmation %d: %v", i, err)
-		}
-	}
-	// What was used up by refusals does not keep the client from working.
-	if err := w.create(ctx, "one"); err != nil {
-		t.Fatal(err)
-	}
-	if record, err := records.Confirm(ctx, record); err != nil || len(record.Credentials) != 1 {
-		t.Errorf("after a change: %v", err)
 	}
 }
 
 // Another process on the same file: its writes are seen within the interval,
-// and at once before a refusal.
+// and at once when a decision is recorded.
 func TestOtherProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "cambio.db")
 	slow := newWorld(t, open(t, store.Config{Path: path, PollInterval: time.Hour}))
@@ -268,8 +253,23 @@ func TestOtherProcess(t *testing.T) {
 	if err != nil || len(record.Credentials) != 0 {
 		t.Fatal("the slow one was meant not to know yet", err)
 	}
-	if record, err = slow.records.Confirm(ctx, record); err != nil || len(record.Credentials) != 1 {
-		t.Errorf("confirming found %d credentials, %v", len(record.Credentials), err)
+	if err := slow.db.RecordDecision(ctx, &audit.Decision{}, record); err != store.ErrOutdated {
+		t.Errorf("a decision on an older state was recorded: %v", err)
+	}
+	if ok, err := slow.works(ctx, "one"); !ok || err != nil {
+		t.Errorf("the other process's credential does not work: %v", err)
+	}
+	if record, err = slow.records.Client(ctx, slow.app.TenantID, slow.app.AppID); err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.db.RecordDecision(ctx, &audit.Decision{}, record); err != nil {
+		t.Errorf("a decision on what the database holds: %v", err)
+	}
+	if err := other.create(ctx, "two"); err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.db.Sync(ctx); err != nil || !record.Stale() {
+		t.Errorf("not told of by Sync: %v", err)
 	}
 }
 
@@ -281,7 +281,7 @@ func TestDecisionsShareCommits(t *testing.T) {
 	for range callers {
 		group.Go(func() {
 			for range each {
-				if err := db.RecordDecision(context.Background(), &audit.Decision{Allowed: true}); err != nil {
+				if err := db.RecordDecision(context.Background(), &audit.Decision{Allowed: true}, nil); err != nil {
 					t.Error(err)
 				}
 			}

@@ -2,263 +2,229 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
-	"strings"
 	"time"
 
 	"cambio/internal/audit"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"cambio/internal/directory"
 )
 
-// auditColumns is the number of parameters of one audit row.
-const auditColumns = 6
-
-// insertSizes are the numbers of audit rows that one prepared INSERT takes,
-// largest first. Many rows in one statement cost a third less than one each.
-var insertSizes = [...]int{64, 8, 1}
-
-// session is the writer's connection with the statements that every batch
-// needs, prepared once. The statements of the hot path are the driver's own:
-// database/sql would add about as much again as the INSERT costs.
+// session is one connection that writes, with the chain that its audit rows
+// form. It belongs to one writer. After an error it is given up for good:
+// nobody knows what state the connection is in, and a new session works again
+// as soon as the database does. Its chain ends with it, so that what became of
+// a commit without an answer changes nothing for the next one.
 type session struct {
-	db      *DB
-	conn    *sql.Conn
-	known   *statements // of management writes
-	start   driver.Stmt
-	end     driver.Stmt
-	inserts [len(insertSizes)]driver.Stmt
-	args    []driver.NamedValue // of one INSERT, reused
-	change  []byte              // detail of a management write, reused
+	db    *DB
+	conn  *sql.Conn
+	known *statements // of management writes
+	wire  wire
+	chain chain
+	rows  []linked // of one insert, reused
 }
 
-func openSession(db *DB) (*session, error) {
-	conn, err := db.writers.Conn(context.Background())
+// wire is how the statements that every batch needs reach the database.
+type wire interface {
+	// begin begins a transaction and returns the position of the change feed.
+	// With lock no other session changes it until the commit.
+	begin(ctx context.Context, lock bool) (head int64, err error)
+	insert(ctx context.Context, rows []linked) error
+	commit(ctx context.Context) error
+	// insertAt inserts rows in a transaction of their own if the change feed
+	// stands at the position. It may always answer false: begin, insert and
+	// commit do the same.
+	insertAt(ctx context.Context, rows []linked, position int64) (done bool, err error)
+}
+
+// linked is an audit row with its link of the chain.
+type linked struct {
+	*audit.Row
+	hash audit.Hash
+}
+
+// chain is where a session's audit rows have come to.
+type chain struct {
+	id, n  int64
+	hash   audit.Hash
+	buffer []byte
+}
+
+// link numbers a row and links it to the one before.
+func (c *chain) link(row *audit.Row) linked {
+	c.n++
+	row.ID = audit.RowID(c.id, c.n)
+	c.hash, c.buffer = row.Link(c.hash, c.buffer)
+	return linked{row, c.hash}
+}
+
+func openSession(ctx context.Context, db *DB) (*session, error) {
+	conn, err := db.writers.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{db: db, conn: conn, known: newStatements(conn), args: make([]driver.NamedValue, auditColumns*insertSizes[0])}
-	for i := range s.args {
-		s.args[i].Ordinal = i + 1
+	s := &session{db: db, conn: conn, known: newStatements(conn, db.postgres())}
+	if s.wire, err = db.newWire(conn); err == nil {
+		err = s.startChain(ctx)
 	}
-	if err := conn.Raw(s.prepare); err != nil {
+	if err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *session) prepare(driverConn any) error {
-	conn, ok := driverConn.(driver.Conn)
-	if !ok {
-		return errors.New("not a driver connection")
-	}
-	var err error
-	if s.start, err = conn.Prepare("BEGIN IMMEDIATE"); err != nil {
+// startChain begins a new chain of audit rows.
+func (s *session) startChain(ctx context.Context) error {
+	var seed audit.Hash
+	_, _ = rand.Read(seed[:]) // never fails (crypto/rand)
+	if _, err := s.wire.begin(ctx, true); err != nil {
 		return err
 	}
-	if s.end, err = conn.Prepare("COMMIT"); err != nil {
+	var last int64
+	if err := s.known.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM audit_chains").Scan(&last); err != nil {
 		return err
 	}
-	for i, rows := range insertSizes {
-		const row = "(?,?,?,?,?,CAST(? AS TEXT)),"
-		text := "INSERT INTO audit (at, kind, tenant_id, client_id, code, detail) VALUES " + strings.Repeat(row, rows)
-		if s.inserts[i], err = conn.Prepare(strings.TrimSuffix(text, ",")); err != nil {
-			return err
-		}
+	s.chain = chain{id: last + 1, hash: seed}
+	_, err := s.known.exec(ctx, "INSERT INTO audit_chains (id, replica, started_at, seed, first_id, anchor) VALUES (?, ?, ?, ?, ?, ?)",
+		s.chain.id, s.db.cfg.Replica, s.db.cfg.Clock().UnixMicro(), seed[:], audit.RowID(s.chain.id, 1), seed[:])
+	if err != nil {
+		return err
 	}
-	return nil
+	return s.wire.commit(ctx)
 }
 
-// close gives the connection up for good: after an error nobody knows what
-// state it is in, and a new one works again as soon as the disk does.
+// close gives the connection up.
 func (s *session) close() {
 	s.known.close()
-	_ = s.conn.Raw(func(any) error {
-		for _, statement := range append(s.inserts[:], s.start, s.end) {
-			if statement != nil {
-				statement.Close()
-			}
-		}
-		return driver.ErrBadConn // makes database/sql close the connection
-	})
+	if w, ok := s.wire.(*sqliteWire); ok {
+		w.close()
+	}
+	_ = s.conn.Raw(func(any) error { return driver.ErrBadConn }) // makes database/sql close the connection
 	s.conn.Close()
 }
 
-// raw executes a prepared statement of the driver's.
-func (s *session) raw(statement driver.Stmt, args []driver.NamedValue) error {
-	return s.conn.Raw(func(any) error {
-		_, err := statement.(driver.StmtExecContext).ExecContext(context.Background(), args)
-		return err
-	})
-}
-
-func (s *session) begin() error { return s.raw(s.start, nil) }
-
-func (s *session) commit() error { return s.raw(s.end, nil) }
-
-// recordDecisions inserts the rows of the decision records in the batch.
-func (s *session) recordDecisions(batch []*job) error {
-	for len(batch) > 0 {
-		rows := 0
-		for len(batch) > 0 && rows < insertSizes[0] {
-			if batch[0].fn == nil {
-				s.bind(rows, &batch[0].row)
-				rows++
-			}
-			batch = batch[1:]
-		}
-		if err := s.insert(rows); err != nil {
+// insertDecisions appends the rows of decisions, many at a time.
+func (s *session) insertDecisions(ctx context.Context, decisions []*job) error {
+	for len(decisions) > 0 {
+		n := min(len(decisions), mostRows)
+		if err := s.wire.insert(ctx, s.linkDecisions(decisions[:n])); err != nil {
 			return err
 		}
+		decisions = decisions[n:]
 	}
 	return nil
 }
 
-func (s *session) bind(index int, row *auditRow) {
-	args := s.args[auditColumns*index:]
-	args[0].Value = row.at
-	args[1].Value = row.kind
-	args[2].Value = row.tenantID
-	args[3].Value = row.client
-	args[4].Value = row.code
-	args[5].Value = row.detail
+// mostRows is how many audit rows one insert takes.
+const mostRows = 256
+
+func (s *session) linkDecisions(decisions []*job) []linked {
+	s.rows = s.rows[:0]
+	for _, j := range decisions {
+		s.rows = append(s.rows, s.chain.link(&j.row))
+	}
+	return s.rows
 }
 
-// insert inserts the first rows rows of s.args with as few statements as
-// possible.
-func (s *session) insert(rows int) error {
-	for from := 0; from < rows; {
-		for i, size := range insertSizes {
-			if size > rows-from {
-				continue
-			}
-			args := s.args[auditColumns*from : auditColumns*(from+size)]
-			if err := s.raw(s.inserts[i], renumber(args)); err != nil {
-				return err
-			}
-			from += size
-			break
-		}
+// insertDecisionsAt appends the rows of decisions in a transaction of their
+// own if the change feed stands at the position.
+func (s *session) insertDecisionsAt(ctx context.Context, decisions []*job, position int64) (done bool, err error) {
+	before := s.chain
+	done, err = s.wire.insertAt(ctx, s.linkDecisions(decisions), position)
+	if !done {
+		buffer := s.chain.buffer
+		s.chain = before
+		s.chain.buffer = buffer
 	}
-	return nil
-}
-
-// renumber makes the ordinals of args count from 1.
-func renumber(args []driver.NamedValue) []driver.NamedValue {
-	for i := range args {
-		args[i].Ordinal = i + 1
-	}
-	return args
+	return done, err
 }
 
 // runJob runs one management write within its own savepoint. fatal means that
 // the transaction of the whole batch is lost; err that this job alone was
 // rolled back.
-func (s *session) runJob(j *job) (touched []touch, err, fatal error) {
-	if fatal := s.exec("SAVEPOINT job"); fatal != nil {
+func (s *session) runJob(ctx context.Context, j *job) (touched []touch, err, fatal error) {
+	if fatal := s.exec(ctx, "SAVEPOINT job"); fatal != nil {
 		return nil, nil, fatal
 	}
 	now := s.db.cfg.Clock().UTC().Truncate(time.Microsecond)
-	tx := &Tx{statements: s.known, now: now, target: j.change.Target}
+	tx := &Tx{ctx: ctx, db: s.db, statements: s.known, now: now, target: j.change.Target}
 	tx.reads = reads{txQuerier{tx}}
 	err = call(j, tx)
 	if tx.fatal != nil {
 		return nil, nil, tx.fatal
 	}
 	if err != nil {
-		if fatal := s.exec("ROLLBACK TO job"); fatal != nil {
+		if fatal := s.exec(ctx, "ROLLBACK TO SAVEPOINT job"); fatal != nil {
 			return nil, nil, fatal
 		}
-		return nil, err, s.exec("RELEASE job")
+		return nil, err, s.exec(ctx, "RELEASE SAVEPOINT job")
 	}
-	if touched, fatal = s.appendFeed(tx, now); fatal != nil {
+	if touched, fatal = s.appendFeed(ctx, tx.keys, now); fatal != nil {
 		return nil, nil, fatal
 	}
-	if fatal = s.recordChange(j.change, tx.target, now); fatal != nil {
+	if fatal = s.recordChange(ctx, j.change, tx.target, tx.details, now); fatal != nil {
 		return nil, nil, fatal
 	}
-	if fatal = s.recordDetails(j.change, tx.details, now); fatal != nil {
-		return nil, nil, fatal
-	}
-	return touched, nil, s.exec("RELEASE job")
+	return touched, nil, s.exec(ctx, "RELEASE SAVEPOINT job")
 }
 
-func (s *session) exec(query string) error {
-	statement, err := s.known.get(query)
-	if err == nil {
-		_, err = statement.ExecContext(context.Background())
-	}
+func (s *session) exec(ctx context.Context, query string, args ...any) error {
+	_, err := s.known.exec(ctx, query, args...)
 	return err
 }
 
-func (s *session) appendFeed(tx *Tx, now time.Time) ([]touch, error) {
-	touched := make([]touch, 0, len(tx.keys))
-	for _, key := range tx.keys {
-		if _, err := tx.exec("INSERT OR REPLACE INTO change_feed (key, at) VALUES (?, ?)", key.String(), now.UnixMicro()); err != nil {
-			return nil, err
-		}
-		seq, err := tx.FeedPosition(context.Background())
+// appendFeed adds the changes of a write to the change feed and counts its
+// position up.
+func (s *session) appendFeed(ctx context.Context, keys []directory.Key, now time.Time) ([]touch, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	var seq int64
+	if err := s.known.QueryRowContext(ctx, feedPosition).Scan(&seq); err != nil {
+		return nil, err
+	}
+	touched := make([]touch, 0, len(keys))
+	for _, key := range keys {
+		seq++
+		err := s.exec(ctx, "INSERT INTO change_feed (seq, key, at) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET seq = excluded.seq, at = excluded.at",
+			seq, key.String(), now.UnixMicro())
 		if err != nil {
 			return nil, err
 		}
 		touched = append(touched, touch{key: key, seq: seq})
 	}
-	return touched, nil
+	return touched, s.exec(ctx, "UPDATE change_head SET seq = ? WHERE id = 1", seq)
 }
 
-func (s *session) recordChange(change Change, target string, now time.Time) error {
+// recordChange inserts the row of a write, and a row for each detail of it,
+// many at a time.
+func (s *session) recordChange(ctx context.Context, change Change, target string, details []detail, now time.Time) error {
 	change.Target = target
-	s.change = s.bindChange(0, change, now, s.change[:0])
-	return s.insert(1)
-}
-
-// recordDetails inserts the rows of what else a write did, many at a time.
-func (s *session) recordDetails(change Change, details []detail, now time.Time) error {
-	for len(details) > 0 {
-		rows := min(len(details), insertSizes[0])
-		for i, d := range details[:rows] {
-			change.Action, change.Target = d.action, d.target
-			s.bindChange(i, change, now, nil)
+	s.rows = append(s.rows[:0], s.linkChange(change, now))
+	for _, d := range details {
+		if len(s.rows) == mostRows {
+			if err := s.wire.insert(ctx, s.rows); err != nil {
+				return err
+			}
+			s.rows = s.rows[:0]
 		}
-		if err := s.insert(rows); err != nil {
-			return err
-		}
-		details = details[rows:]
+		change.Action, change.Target = d.action, d.target
+		s.rows = append(s.rows, s.linkChange(change, now))
 	}
-	return nil
+	return s.wire.insert(ctx, s.rows)
 }
 
-// bindChange makes a row of a change, whose JSON is appended to dst.
-func (s *session) bindChange(index int, change Change, now time.Time, dst []byte) []byte {
+func (s *session) linkChange(change Change, now time.Time) linked {
 	if change.At.IsZero() {
 		change.At = now
 	}
-	dst = change.AppendJSON(dst)
-	s.bind(index, &auditRow{
-		at:       change.At.UnixMicro(),
-		kind:     audit.KindChange,
-		tenantID: change.TenantID,
-		client:   change.ClientID,
-		detail:   dst,
+	return s.chain.link(&audit.Row{
+		At:       change.At.UnixMicro(),
+		Kind:     audit.KindChange,
+		TenantID: change.TenantID,
+		ClientID: change.ClientID,
+		Detail:   change.AppendJSON(nil),
 	})
-	return dst
-}
-
-// losesTransaction reports whether SQLite may have rolled back the whole
-// transaction because of err, not just the statement
-// (https://www.sqlite.org/lang_transaction.html §3).
-func losesTransaction(err error) bool {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return errors.Is(err, driver.ErrBadConn)
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
-		return false
-	}
-	return true
 }

@@ -6,23 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"cambio/internal/directory"
-
-	"modernc.org/sqlite" // registers the driver as well
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Config says where the database is and how it is used. The zero value of
-// every field but Path stands for its default.
+// Config says where the database is and how it is used: Path or DSN. The zero
+// value of every other field stands for its default.
 type Config struct {
-	// Path is the database file. It and its directory are created when
-	// missing, readable by the owner alone.
+	// Path is the file of an SQLite database. It and its directory are created
+	// when missing, readable by the owner alone.
 	Path string
+	// DSN says where a PostgreSQL database is, as a URL or as key=value pairs.
+	// Several hosts may be named. Its schema is created when missing.
+	DSN string
+	// AcceptLostWrites allows a PostgreSQL database that may lose writes which
+	// it has acknowledged.
+	AcceptLostWrites bool
+	// Replica names this process in what it stores. Default "cambio".
+	Replica string
 	// Queue is how many writes may wait; more get ErrBusy. Default 4096.
 	Queue int
 	// MaxBatch is how many writes share one commit at most. Default 256.
@@ -30,10 +34,10 @@ type Config struct {
 	// Linger is how long a commit waits at most for company while callers are
 	// many; see the writer. Default 5 ms, negative for none.
 	Linger time.Duration
-	// Readers is the number of connections for reading; each has up to 2 MB of
-	// page cache. Default 4.
+	// Readers is the number of connections for reading; with SQLite each has
+	// up to 2 MB of page cache. Default 4.
 	Readers int
-	// PollInterval is how often writes of other processes are looked for.
+	// PollInterval is how often changes of other processes are looked for.
 	// Default 100 ms.
 	PollInterval time.Duration
 	// Clock gives the time of created rows. Default time.Now.
@@ -43,11 +47,14 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Replica == "" {
+		c.Replica = "cambio"
+	}
 	if c.Queue <= 0 {
 		c.Queue = 4096
 	}
 	if c.MaxBatch <= 0 {
-		c.MaxBatch = 256
+		c.MaxBatch = mostRows
 	}
 	if c.Linger == 0 {
 		c.Linger = 5 * time.Millisecond
@@ -75,40 +82,56 @@ type DB struct {
 	cfg        Config
 	readers    *sql.DB
 	statements *statements // on readers
-	writers    *sql.DB     // one connection, used by the writer goroutine alone
-	polling    *sql.DB     // one connection, used by the poller goroutine alone
-	queue      chan *job
-	stop       chan struct{} // closed by Close
-	stopping   sync.RWMutex  // held for reading while a job is put into queue
-	closed     bool          // guarded by stopping
-	done       sync.WaitGroup
-	counters   counters
-	feed       feed
+	writers    *sql.DB     // a connection for each writer goroutine, used by those alone
+	polling    *sql.DB     // one connection, used by the poller alone
+	// A writer takes its jobs from one queue. SQLite has one for both. With
+	// PostgreSQL a write may have to wait for those of other replicas, and
+	// must not hold decisions up.
+	decisions, writes chan *job
+	stop              chan struct{} // closed by Close
+	stopping          sync.RWMutex  // held for reading while a job is put into a queue
+	closed            bool          // guarded by stopping
+	done              sync.WaitGroup
+	counters          counters
+	feed              feed
 
 	writeFailed atomic.Bool // the last batch did not commit
 }
 
-// WriteFailed reports whether the last batch that the writer tried did not
-// commit: the disk is full or broken, and nothing can be recorded.
+// WriteFailed reports whether the last batch that a writer tried did not
+// commit: the disk is full or broken, the database is out of reach, and
+// nothing can be recorded.
 func (db *DB) WriteFailed() bool { return db.writeFailed.Load() }
 
-// Stats are counts since Open.
+// Stats are counts since Open, and the state of the moment.
 type Stats struct {
-	Commits  int64 // transactions committed by the writer
-	Jobs     int64 // writes and decision records in them
-	SQLReads int64 // queries of the read methods and of Records
-	Polls    int64 // looks for writes of other processes; not in SQLReads
+	Commits      int64         // transactions committed by the writers
+	CommitTime   time.Duration // that they took together
+	Jobs         int64         // writes and decision records in them
+	Outdated     int64         // decisions that had to be made again
+	Queued       int           // writes and decisions that wait
+	SQLReads     int64         // queries of the read methods and of Records
+	Polls        int64         // looks for changes of other processes; not in SQLReads
+	FeedPosition int64         // up to which changes are known here
 }
 
-type counters struct{ commits, jobs, reads, polls atomic.Int64 }
+type counters struct{ commits, commitNanos, jobs, outdated, reads, polls atomic.Int64 }
 
 // Stats returns the counts so far.
 func (db *DB) Stats() Stats {
+	queued := len(db.decisions)
+	if db.postgres() {
+		queued += len(db.writes)
+	}
 	return Stats{
-		Commits:  db.counters.commits.Load(),
-		Jobs:     db.counters.jobs.Load(),
-		SQLReads: db.counters.reads.Load(),
-		Polls:    db.counters.polls.Load(),
+		Commits:      db.counters.commits.Load(),
+		CommitTime:   time.Duration(db.counters.commitNanos.Load()),
+		Jobs:         db.counters.jobs.Load(),
+		Outdated:     db.counters.outdated.Load(),
+		Queued:       queued,
+		SQLReads:     db.counters.reads.Load(),
+		Polls:        db.counters.polls.Load(),
+		FeedPosition: db.feed.applied.Load(),
 	}
 }
 
@@ -116,119 +139,106 @@ func (db *DB) Stats() Stats {
 // brings its schema up to date. Close must be called.
 func Open(cfg Config) (*DB, error) {
 	cfg = cfg.withDefaults()
-	if err := prepareFile(cfg.Path); err != nil {
+	db := &DB{cfg: cfg, stop: make(chan struct{})}
+	if err := db.connect(context.Background()); err != nil {
+		db.disconnect()
 		return nil, err
 	}
-	db := &DB{
-		cfg:   cfg,
-		queue: make(chan *job, cfg.Queue),
-		stop:  make(chan struct{}),
-	}
-	if err := db.connect(); err != nil {
+	db.statements = newStatements(db.readers, db.postgres())
+	db.reads = reads{counted{db.statements, &db.counters.reads}}
+	if err := db.begin(context.Background()); err != nil {
 		db.disconnect()
-		return nil, fmt.Errorf("store: cannot use the database %s: %w", cfg.Path, advise(err))
+		return nil, fmt.Errorf("store: cannot read the database %s: %w", db.Name(), err)
 	}
-	db.statements = newStatements(db.readers)
-	db.reads = reads{&readQuerier{statements: db.statements, count: &db.counters.reads}}
-	position, err := db.FeedPosition(context.Background())
-	if err != nil {
-		db.disconnect()
-		return nil, fmt.Errorf("store: cannot read the database %s: %w", cfg.Path, err)
+	db.decisions = make(chan *job, cfg.Queue)
+	db.done.Go(newWriter(db, db.decisions).run)
+	if db.writes = db.decisions; db.postgres() {
+		db.writes = make(chan *job, cfg.Queue)
+		db.done.Go(newWriter(db, db.writes).run)
 	}
-	w, p := newWriter(db), &poller{db: db, position: position}
-	db.done.Go(w.run)
-	db.done.Go(p.run)
+	db.done.Go(db.poll)
 	return db, nil
 }
 
-func (db *DB) connect() error {
-	ctx := context.Background()
-	var err error
-	if db.writers, err = openPool(db.cfg.Path, 1, false); err != nil {
+// Name says which database this is, without a password.
+func (db *DB) Name() string {
+	if db.postgres() {
+		return postgresName(db.cfg.DSN)
+	}
+	return db.cfg.Path
+}
+
+func (db *DB) connect(ctx context.Context) error {
+	if db.postgres() {
+		return db.connectPostgres(ctx)
+	}
+	if err := prepareFile(db.cfg.Path); err != nil {
 		return err
 	}
-	conn, err := db.writers.Conn(ctx)
-	if err != nil {
-		return err
+	if err := db.connectSQLite(ctx); err != nil {
+		return fmt.Errorf("store: cannot use the database %s: %w", db.cfg.Path, advise(err))
 	}
-	defer conn.Close()
-	if err := check(ctx, conn); err != nil {
-		return err
-	}
-	if err := migrate(ctx, conn); err != nil {
-		return err
-	}
+	return nil
+}
+
+// begin ends the deleted items whose time is over, and takes the position of
+// the change feed from which on changes are published.
+func (db *DB) begin(ctx context.Context) error {
+	on := newStatements(db.writers, db.postgres())
+	defer on.close()
 	for _, statement := range expireDeletedItems() {
-		if _, err := conn.ExecContext(ctx, statement, db.cfg.Clock().Add(-DeletedItemRetention).UnixMicro()); err != nil {
+		if _, err := on.exec(ctx, statement, db.cfg.Clock().Add(-DeletedItemRetention).UnixMicro()); err != nil {
 			return err
 		}
 	}
-	if db.readers, err = openPool(db.cfg.Path, db.cfg.Readers, true); err != nil {
-		return err
-	}
-	if db.polling, err = openPool(db.cfg.Path, 1, true); err != nil {
-		return err
-	}
-	return nil
-}
-
-// check refuses a damaged database: what is read from it decides who is
-// trusted.
-func check(ctx context.Context, conn *sql.Conn) error {
-	var result string
-	if err := conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-		return err
-	}
-	if result != "ok" {
-		return fmt.Errorf("it is damaged (%s); take the last good backup", strings.TrimSpace(result))
-	}
-	return nil
-}
-
-// advise adds to an error of opening what to do about it.
-func advise(err error) error {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("it is damaged or not a database (%w); take the last good backup, or give another path", err)
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
-		return fmt.Errorf("%w; make it and its directory writable for this user", err)
-	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%w; free some space", err)
-	case sqlite3.SQLITE_BUSY:
-		return fmt.Errorf("%w; another program keeps it locked", err)
-	}
+	position, err := db.FeedPosition(ctx)
+	db.feed.applied.Store(position)
 	return err
 }
 
-// openPool opens size connections. Settings stand in the data source name, so
-// that every connection of the pool has them; busy_timeout comes first, since
-// the others may have to wait for a lock.
-func openPool(path string, size int, readOnly bool) (*sql.DB, error) {
-	name := fileURI(path) +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-2000)" +
-		"&_pragma=journal_size_limit(67108864)" // after a very large write
-	if readOnly {
-		name += "&_pragma=query_only(1)"
-	} else {
-		name += "&_txlock=immediate"
+// postgres reports which kind of database it is.
+func (db *DB) postgres() bool { return db.cfg.DSN != "" }
+
+// newWire prepares a connection for a writer.
+func (db *DB) newWire(conn *sql.Conn) (wire, error) {
+	if db.postgres() {
+		return postgresWire{conn}, nil
 	}
-	pool, err := sql.Open("sqlite", name)
-	if err != nil {
-		return nil, err
-	}
-	pool.SetMaxOpenConns(size)
-	pool.SetMaxIdleConns(size)
-	return pool, nil
+	return newSQLiteWire(conn)
 }
 
-// fileURI names a file for SQLite (https://www.sqlite.org/uri.html §3.2).
-func fileURI(path string) string {
-	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+// readOnly are the options of a transaction that sees one state.
+func (db *DB) readOnly() *sql.TxOptions {
+	if db.postgres() {
+		return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	}
+	return &sql.TxOptions{ReadOnly: true}
+}
+
+// deadline bounds what a batch takes in PostgreSQL. In SQLite it takes as long
+// as the disk does.
+func (db *DB) deadline(limit time.Duration) (context.Context, context.CancelFunc) {
+	if db.postgres() {
+		return context.WithTimeout(context.Background(), limit)
+	}
+	return context.Background(), func() {}
+}
+
+// losesTransaction reports whether the whole transaction may be lost because
+// of err, not just the statement.
+func (db *DB) losesTransaction(err error) bool {
+	if db.postgres() {
+		return postgresLosesTransaction(err)
+	}
+	return sqliteLosesTransaction(err)
+}
+
+// queueOf returns the queue of the writer that a job is for.
+func (db *DB) queueOf(j *job) chan *job {
+	if j.fn != nil {
+		return db.writes
+	}
+	return db.decisions
 }
 
 // Close waits for the writes that were accepted, then closes the database.
@@ -241,7 +251,10 @@ func (db *DB) Close() error {
 	}
 	db.closed = true
 	close(db.stop)
-	close(db.queue)
+	close(db.decisions)
+	if db.postgres() {
+		close(db.writes)
+	}
 	db.stopping.Unlock()
 	db.done.Wait()
 	db.statements.close()
@@ -249,16 +262,13 @@ func (db *DB) Close() error {
 }
 
 func (db *DB) disconnect() error {
-	var first error
+	var err error
 	for _, pool := range []*sql.DB{db.polling, db.readers, db.writers} {
-		if pool == nil {
-			continue
-		}
-		if err := pool.Close(); err != nil && first == nil {
-			first = err
+		if pool != nil {
+			err = errors.Join(err, pool.Close())
 		}
 	}
-	return first
+	return err
 }
 
 // OnSigningKeys registers fn to be called after signing-key rows changed,

@@ -29,7 +29,7 @@ func scanTenant(s scanner) (directory.Tenant, error) {
 func (r reads) Tenant(ctx context.Context, ref string) (directory.Tenant, error) {
 	key := strings.ToLower(ref)
 	row := r.q.QueryRowContext(ctx, "SELECT "+tenantColumns+" FROM tenants WHERE id = ?1"+
-		" OR id = (SELECT tenant_id FROM tenant_domains WHERE domain = ?1) OR (is_default = 1 AND ?1 = '"+DefaultTenant+"')", key)
+		" OR id = (SELECT tenant_id FROM tenant_domains WHERE domain = ?1) OR (is_default = TRUE AND ?1 = '"+DefaultTenant+"')", key)
 	t, err := one(row, scanTenant, func() error {
 		return directory.Errorf(directory.NotFound, "", "Tenant '%s' does not exist.", ref)
 	})
@@ -119,7 +119,7 @@ func (tx *Tx) yieldDefault(t *directory.Tenant) error {
 		return err
 	}
 	tx.touch(directory.KeyTenant, before.ID, "")
-	_, err = tx.exec("UPDATE tenants SET is_default = 0 WHERE id = ?", before.ID)
+	_, err = tx.exec("UPDATE tenants SET is_default = FALSE WHERE id = ?", before.ID)
 	return err
 }
 

@@ -22,6 +22,8 @@ import (
 type Tx struct {
 	reads
 
+	ctx        context.Context // of the batch
+	db         *DB
 	statements *statements // of the writer's connection
 	now        time.Time
 	keys       []directory.Key
@@ -73,13 +75,9 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	if tx.fatal != nil {
 		return 0, tx.fatal
 	}
-	statement, err := tx.statements.get(query)
+	result, err := tx.statements.exec(tx.ctx, query, args...)
 	if err != nil {
-		return 0, err
-	}
-	result, err := statement.ExecContext(context.Background(), args...)
-	if err != nil {
-		if losesTransaction(err) {
+		if tx.db.losesTransaction(err) {
 			tx.fatal = err
 		}
 		return 0, err
@@ -130,7 +128,7 @@ func errInUse(id string) error {
 
 // retire notes identifiers that must not be used again.
 func (tx *Tx) retire(ids ...string) error {
-	return tx.eachOf(ids, "INSERT OR IGNORE INTO retired_ids (id, at) SELECT id, ?2 FROM among", tx.now.UnixMicro())
+	return tx.eachOf(ids, "INSERT INTO retired_ids (id, at) SELECT id, ?2 FROM among WHERE true ON CONFLICT DO NOTHING", tx.now.UnixMicro())
 }
 
 // eachOf runs a statement on many identifiers at once, which it finds in the

@@ -34,16 +34,12 @@ type job struct {
 	change   Change
 	panicked any // what fn panicked with
 
-	row auditRow // of a decision record
+	row   audit.Row                 // of a decision record; the array of its Detail is reused
+	basis interface{ Stale() bool } // of a decision
 }
 
-// auditRow is one row of the audit trail. detail's array is reused.
-type auditRow struct {
-	at                     int64
-	kind, tenantID, client string
-	code                   int64
-	detail                 []byte
-}
+// outdated reports whether the decision that a job records must be made again.
+func (j *job) outdated() bool { return j.basis != nil && j.basis.Stale() }
 
 var jobs = sync.Pool{New: func() any { return &job{done: make(chan error, 1)} }}
 
@@ -66,27 +62,31 @@ func (db *DB) Write(ctx context.Context, change Change, fn func(*Tx) error) erro
 }
 
 // RecordDecision appends d to the audit trail and returns once it is durable.
-// Errors are those of Write. d is not kept.
-func (db *DB) RecordDecision(ctx context.Context, d *audit.Decision) error {
+// With a basis, the records that the decision rests on, it is recorded only if
+// they are what the database holds at the moment of recording; if one is stale by then the error is ErrOutdated, nothing
+// was recorded, and records include every change up to then. Without one the
+// decision is recorded as it is. Other errors are those of Write. d is not
+// kept.
+func (db *DB) RecordDecision(ctx context.Context, d *audit.Decision, basis interface{ Stale() bool }) error {
 	j := jobs.Get().(*job)
-	j.ctx = ctx
+	j.ctx, j.basis = ctx, basis
 	j.state.Store(queued)
 	if d.At.IsZero() {
 		dated := *d
 		dated.At = db.cfg.Clock()
 		d = &dated
 	}
-	j.row = auditRow{
-		at:       d.At.UnixMicro(),
-		kind:     audit.KindExchange,
-		tenantID: d.TenantID,
-		client:   d.ClientID,
-		code:     int64(d.Code),
-		detail:   d.AppendJSON(j.row.detail[:0]),
+	j.row = audit.Row{
+		At:       d.At.UnixMicro(),
+		Kind:     audit.KindExchange,
+		TenantID: d.TenantID,
+		ClientID: d.ClientID,
+		Code:     int64(d.Code),
+		Detail:   d.AppendJSON(j.row.Detail[:0]),
 	}
 	err, finished := db.submit(ctx, j)
 	if finished {
-		j.ctx = nil
+		j.ctx, j.basis = nil, nil
 		jobs.Put(j)
 	}
 	return err
@@ -119,17 +119,19 @@ func (db *DB) enqueue(j *job) error {
 		return ErrClosed
 	}
 	select {
-	case db.queue <- j:
+	case db.queueOf(j) <- j:
 		return nil
 	default:
 		return ErrBusy
 	}
 }
 
-// writer is the state of the writer goroutine; nothing else touches it.
+// writer is the state of one writer goroutine; nothing else touches it.
 type writer struct {
 	db       *DB
+	queue    chan *job
 	session  *session // nil: to be opened by the next batch
+	reopens  bool     // a session before it failed
 	batch    []*job
 	lingerer *time.Timer
 
@@ -143,16 +145,16 @@ type writer struct {
 // callers have come.
 const probeEvery = 16
 
-func newWriter(db *DB) *writer {
+func newWriter(db *DB, queue chan *job) *writer {
 	lingerer := time.NewTimer(time.Hour)
 	lingerer.Stop()
-	return &writer{db: db, lingerer: lingerer}
+	return &writer{db: db, queue: queue, lingerer: lingerer}
 }
 
 // run commits batches until the queue is closed and empty.
 func (w *writer) run() {
 	defer w.closeSession()
-	for first := range w.db.queue {
+	for first := range w.queue {
 		w.collect(first)
 		if len(w.batch) > 0 {
 			w.commit()
@@ -171,7 +173,7 @@ func (w *writer) collect(first *job) {
 	w.add(first)
 	for len(w.batch) < w.db.cfg.MaxBatch {
 		select {
-		case j, ok := <-w.db.queue:
+		case j, ok := <-w.queue:
 			if !ok {
 				return
 			}
@@ -219,7 +221,7 @@ func (w *writer) linger() {
 	defer w.lingerer.Stop()
 	for len(w.batch) < w.db.cfg.MaxBatch && (probe || len(w.batch) < w.expected) {
 		select {
-		case j, ok := <-w.db.queue:
+		case j, ok := <-w.queue:
 			if !ok {
 				return
 			}
@@ -244,10 +246,19 @@ func (w *writer) add(j *job) {
 	w.batch = append(w.batch, j)
 }
 
-// commit runs the batch in one transaction and answers every job in it.
+// decisionTime and writeTime bound what a batch may take in PostgreSQL: a
+// connection that leads nowhere must not hold requests for ever. A write may
+// wait for those of other replicas.
+const (
+	decisionTime = 5 * time.Second
+	writeTime    = 30 * time.Second
+)
+
+// commit runs the batch and answers every job in it.
 func (w *writer) commit() {
+	began := time.Now()
 	results := make([]error, len(w.batch))
-	touched, err := w.transact(results)
+	err := w.write(results)
 	w.db.writeFailed.Store(err != nil)
 	if err != nil {
 		w.db.cfg.Logger.Error("the database did not accept a write", "error", err, "writes", len(w.batch))
@@ -258,46 +269,135 @@ func (w *writer) commit() {
 	} else {
 		w.db.counters.commits.Add(1)
 		w.db.counters.jobs.Add(int64(len(w.batch)))
-		w.db.feed.publish(touched)
+		w.db.counters.commitNanos.Add(int64(time.Since(began)))
 	}
 	for i, j := range w.batch {
 		j.done <- results[i]
 	}
 }
 
-// transact runs the batch; results gets the outcome of each job. An error
-// means that nothing of the batch was committed.
-func (w *writer) transact(results []error) ([]touch, error) {
+// write commits the batch; results gets the outcome of each job. An error means
+// that nothing of the batch is known to be committed.
+func (w *writer) write(results []error) error {
+	limit, decisions := decisionTime, w.decisions()
+	if len(decisions) < len(w.batch) {
+		limit = writeTime
+	}
+	ctx, cancel := w.db.deadline(limit)
+	defer cancel()
 	if w.session == nil {
-		s, err := openSession(w.db)
+		s, err := w.open(ctx)
 		if err != nil {
-			return nil, unavailable("opening it for writing", err)
+			return unavailable("opening it for writing", err)
 		}
 		w.session = s
 	}
-	s := w.session
-	if err := s.begin(); err != nil {
-		return nil, unavailable("beginning a transaction", err)
+	if len(decisions) == len(w.batch) && len(decisions) <= mostRows {
+		done, err := w.tryDecisions(ctx, decisions)
+		if done || err != nil {
+			return err
+		}
 	}
-	if err := s.recordDecisions(w.batch); err != nil {
-		return nil, unavailable("appending to the audit trail", err)
+	return w.transact(ctx, results)
+}
+
+// open opens a session. What was known before it does not count: the last one
+// may have ended because another server took the database over.
+func (w *writer) open(ctx context.Context) (*session, error) {
+	s, err := openSession(ctx, w.db)
+	if err != nil {
+		return nil, err
 	}
+	if w.reopens {
+		var head int64
+		if err := s.known.QueryRowContext(ctx, feedPosition).Scan(&head); err != nil {
+			s.close()
+			return nil, err
+		}
+		w.db.feed.forget(head)
+	}
+	w.reopens = true
+	return s, nil
+}
+
+func (w *writer) decisions() []*job {
+	decisions := make([]*job, 0, len(w.batch))
+	for _, j := range w.batch {
+		if j.fn == nil {
+			decisions = append(decisions, j)
+		}
+	}
+	return decisions
+}
+
+// tryDecisions records decisions in one statement, which PostgreSQL needs no
+// transaction for, if nothing has changed since they were made. The order
+// matters: a change that is published after the position was read is not yet
+// part of it, and one published before shows in the records.
+func (w *writer) tryDecisions(ctx context.Context, decisions []*job) (done bool, err error) {
+	position := w.db.feed.applied.Load()
+	for _, j := range decisions {
+		if j.outdated() {
+			return false, nil
+		}
+	}
+	done, err = w.session.insertDecisionsAt(ctx, decisions, position)
+	if err != nil {
+		return false, unavailable("appending to the audit trail", err)
+	}
+	return done, nil
+}
+
+// transact runs the batch in one transaction. First the records learn what was
+// changed up to its beginning; a decision that rests on one which is stale by
+// then is not recorded but made again.
+func (w *writer) transact(ctx context.Context, results []error) error {
+	s, feed := w.session, &w.db.feed
+	decisions := w.decisions()
+	epoch := feed.epoch.Load()
+	head, err := s.wire.begin(ctx, len(decisions) < len(w.batch))
+	if err != nil {
+		return unavailable("beginning a transaction", err)
+	}
+	if head != feed.applied.Load() {
+		if err := feed.catchUp(ctx, s.known); err != nil {
+			return unavailable("reading the change feed", err)
+		}
+	}
+	valid := decisions[:0]
 	var touched []touch
+	for i, j := range w.batch {
+		switch {
+		case j.fn != nil:
+		case j.outdated():
+			results[i] = ErrOutdated
+			w.db.counters.outdated.Add(1)
+		default:
+			valid = append(valid, j)
+		}
+	}
+	if err := s.insertDecisions(ctx, valid); err != nil {
+		return unavailable("appending to the audit trail", err)
+	}
 	for i, j := range w.batch {
 		if j.fn == nil {
 			continue
 		}
-		keys, err, fatal := s.runJob(j)
+		keys, err, fatal := s.runJob(ctx, j)
 		if fatal != nil {
-			return nil, unavailable("writing", fatal)
+			return unavailable("writing", fatal)
 		}
 		results[i] = err
 		touched = append(touched, keys...)
 	}
-	if err := s.commit(); err != nil {
-		return nil, unavailable("committing", err)
+	if err := s.wire.commit(ctx); err != nil {
+		return unavailable("committing", err)
 	}
-	return touched, nil
+	feed.publish(touched)
+	if n := len(touched); n > 0 {
+		feed.advance(epoch, touched[n-1].seq)
+	}
+	return nil
 }
 
 func (w *writer) closeSession() {

@@ -35,7 +35,7 @@ func hold(t *testing.T, db *DB) (release func()) {
 
 // await waits until n jobs are queued.
 func await(db *DB, n int) {
-	for len(db.queue) < n {
+	for len(db.decisions) < n {
 		runtime.Gosched()
 	}
 }
@@ -68,7 +68,7 @@ func TestBatch(t *testing.T) {
 		}()
 	}
 	for range decisions {
-		go func() { results <- db.RecordDecision(context.Background(), &audit.Decision{Allowed: true}) }()
+		go func() { results <- db.RecordDecision(context.Background(), &audit.Decision{Allowed: true}, nil) }()
 	}
 	await(db, writes+decisions)
 	release()
@@ -105,7 +105,7 @@ func TestCancelledBeforeItRan(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	results := make(chan error)
 	go func() { results <- db.Write(ctx, Change{}, setMeta("cancelled")) }()
-	go func() { results <- db.RecordDecision(ctx, &audit.Decision{Code: 4711}) }()
+	go func() { results <- db.RecordDecision(ctx, &audit.Decision{Code: 4711}, nil) }()
 	await(db, 2)
 	cancel()
 	for range 2 {
@@ -151,10 +151,10 @@ func TestQueueIsBounded(t *testing.T) {
 	release := hold(t, db)
 	results := make(chan error, 2)
 	for range 2 {
-		go func() { results <- db.RecordDecision(context.Background(), &audit.Decision{}) }()
+		go func() { results <- db.RecordDecision(context.Background(), &audit.Decision{}, nil) }()
 	}
 	await(db, 2)
-	if err := db.RecordDecision(t.Context(), &audit.Decision{}); err != ErrBusy {
+	if err := db.RecordDecision(t.Context(), &audit.Decision{}, nil); err != ErrBusy {
 		t.Errorf("a decision for a full queue: %v", err)
 	}
 	if err := db.Write(t.Context(), Change{}, setMeta("k")); err != ErrBusy {
@@ -215,7 +215,7 @@ func TestFullDatabase(t *testing.T) {
 	results := make(chan error)
 	go func() { results <- db.Write(context.Background(), Change{}, setMeta("neighbour")) }()
 	await(db, 1)
-	go func() { results <- db.RecordDecision(context.Background(), &audit.Decision{Code: 4711}) }()
+	go func() { results <- db.RecordDecision(context.Background(), &audit.Decision{Code: 4711}, nil) }()
 	await(db, 2)
 	go func() { results <- db.Write(context.Background(), Change{}, grow) }()
 	await(db, 3)

@@ -192,23 +192,32 @@ func TestAssignment(t *testing.T) {
 	}
 }
 
-// Before a refusal the database is asked, and what it holds decides.
-func TestRefusalIsConfirmed(t *testing.T) {
+// What the database holds when a decision is recorded decides, and not what
+// was remembered of it: for a permission as for a refusal.
+func TestDecisionsRestOnTheDatabase(t *testing.T) {
+	other := directory.Credential{ID: "old", Issuer: issuer, Subject: "other", Audiences: []string{audience}}
 	w := newWorld(t)
-	w.newer = w.client // what the database holds
-	w.client = newClient(directory.Credential{ID: "old", Issuer: issuer, Subject: "other", Audiences: []string{audience}})
-	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || w.confirmed != 1 {
-		t.Errorf("a credential that the database holds was refused: %v, %d confirmations", answer, w.confirmed)
+	w.client, w.newer = newClient(other), w.client
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || w.outdated != 1 || len(w.decisions) != 1 {
+		t.Errorf("a credential that the database holds was refused: %v, %d times outdated, %d records", answer, w.outdated, len(w.decisions))
 	}
 	w = newWorld(t)
-	form := w.form()
-	form.Set("client_assertion", w.assertion(func(c map[string]any) { c["exp"] = now.Unix() - 3600; c["iat"] = now.Unix() - 7200 }))
-	if _, answer := w.send(t, V2, tenantID, form.Encode()); code(answer) != oauth.AssertionOutsideValidity || w.confirmed != 0 {
-		t.Errorf("an expired assertion needs no confirmation: %v, %d", answer, w.confirmed)
+	w.newer = newClient(other)
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.SubjectMismatch || w.outdated != 1 || len(w.decisions) != 1 {
+		t.Errorf("a credential that the database no longer holds was accepted: %v, %d times outdated, %d records", answer, w.outdated, len(w.decisions))
+	}
+	if d := w.decisions[0]; d.Allowed || d.TokenID != "" || d.CredentialID != "" {
+		t.Errorf("the record of the refusal tells of the token that was thrown away: %+v", d)
 	}
 	w = newWorld(t)
-	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || w.confirmed != 0 {
-		t.Errorf("a permission needs no confirmation: %v, %d", answer, w.confirmed)
+	w.newer = newClient()
+	w.newer.Grants = nil
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || payload(t, answer)["roles"] != nil {
+		t.Errorf("a role that was taken away is in the token: %v", answer)
+	}
+	w = newWorld(t)
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || w.outdated != 0 {
+		t.Errorf("nothing had changed: %v, %d times outdated", answer, w.outdated)
 	}
 }
 
@@ -217,8 +226,8 @@ func TestRefusalIsConfirmed(t *testing.T) {
 func TestRevocationDuringTheFetch(t *testing.T) {
 	w := newWorld(t)
 	w.duringProof = func() {
-		w.newer = newClient(directory.Credential{ID: "c2", Issuer: issuer, Subject: "other", Audiences: []string{audience}})
 		w.client.MarkStale()
+		w.client = newClient(directory.Credential{ID: "c2", Issuer: issuer, Subject: "other", Audiences: []string{audience}})
 	}
 	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.SubjectMismatch {
 		t.Errorf("AADSTS%d for a credential that was deleted meanwhile", code(answer))
@@ -264,8 +273,8 @@ func TestDecisionsEndWhileOthersWrite(t *testing.T) {
 		if got := code(answer); got != 0 && subject != "other" || got != oauth.SubjectMismatch && subject == "other" {
 			t.Errorf("%s: %v", subject, answer)
 		}
-		if w.confirmed > 2 {
-			t.Errorf("%s: the database was asked %d times", subject, w.confirmed)
+		if w.outdated != 1 || len(w.decisions) != 1 {
+			t.Errorf("%s: %d times outdated, %d records", subject, w.outdated, len(w.decisions))
 		}
 	}
 }

@@ -17,6 +17,10 @@ var (
 	ErrThrottled = errors.New("token: too many look-ups")
 )
 
+// ErrOutdated is a Recorder's answer to a decision that rests on what the
+// directory no longer holds.
+var ErrOutdated = errors.New("token: the decision rests on an older state")
+
 // Directory is what the endpoint reads. Positive answers may come from a
 // cache; ErrNotFound never does.
 type Directory interface {
@@ -25,10 +29,6 @@ type Directory interface {
 	Client(ctx context.Context, tenantID, clientID string) (*directory.ClientRecord, error)
 	// Resource finds a protected resource by identifier URI or appId.
 	Resource(ctx context.Context, tenantID, identifier string) (*directory.ResourceRecord, error)
-	// Confirm returns the same record if the database holds nothing newer,
-	// and else the newer one. It is asked before every refusal that rests on
-	// the record.
-	Confirm(ctx context.Context, known *directory.ClientRecord) (*directory.ClientRecord, error)
 }
 
 // Signer signs access tokens with the current key of an algorithm.
@@ -37,9 +37,11 @@ type Signer interface {
 	Sign(dst []byte, algorithm, typ string, claims []byte) (token []byte, keyID string, err error)
 }
 
-// Recorder makes a decision durable before it returns.
+// Recorder makes a decision durable before it returns. With a basis it does so
+// only if that is not stale at the moment of recording, and else returns
+// ErrOutdated; from then on the Directory gives what the database holds.
 type Recorder interface {
-	RecordDecision(ctx context.Context, d *audit.Decision) error
+	RecordDecision(ctx context.Context, d *audit.Decision, basis interface{ Stale() bool }) error
 }
 
 // Outcome is what an observer learns of one request.

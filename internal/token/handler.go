@@ -25,8 +25,8 @@ type exchange struct {
 	tenant     *directory.TenantRecord
 	client     *directory.ClientRecord
 	assertion  *federation.Assertion
-	proven     bool
-	unfit      bool // refused for what the assertion is, whatever the client's record says
+	checked    bool // the parameters are in order
+	proven     bool // the signature and the times of the assertion are
 	credential *directory.Credential
 	resource   *directory.ResourceRecord
 	roles      []string
@@ -38,14 +38,6 @@ type exchange struct {
 func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door, tenantRef string) {
 	x := e.begin(r, door)
 	refusal := e.exchange(w, r, x, tenantRef)
-	if refusal == nil {
-		refusal = e.mint(x)
-	}
-	// A caller that hangs up leaves its record all the same.
-	if err := e.cfg.Recorder.RecordDecision(context.WithoutCancel(r.Context()), x.decision(refusal)); err != nil {
-		// What cannot be recorded is not issued.
-		refusal = oauth.Refuse(oauth.TransientFailure).After(time.Second)
-	}
 	x.echo(w, r)
 	if refusal != nil {
 		e.writeRefusal(w, x, refusal)
@@ -55,70 +47,80 @@ func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door
 	e.cfg.Observe(x.outcome(refusal, e.cfg.Clock()))
 }
 
-// exchange runs the checks in their order. A nil return allows the token.
+// exchange decides and makes the decision durable. A nil return issues the
+// token.
+//
+// The records that a decision rests on come from memory, and a change by
+// another replica may not have been heard of. That is found out when the
+// decision is recorded: it is made again, once, on records that were current
+// after this request began, and then stands, however busily others write. A
+// caller can tell neither from a request that came a moment earlier.
 func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange, tenantRef string) *oauth.Error {
+	// A caller that hangs up leaves its record all the same.
+	recording := context.WithoutCancel(r.Context())
+	refusal := e.decide(w, r, x, tenantRef)
+	err := e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), x)
+	if errors.Is(err, ErrOutdated) {
+		refusal = e.decideAgain(r.Context(), x, tenantRef)
+		err = e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), nil)
+	}
+	if err != nil {
+		// What cannot be recorded is not issued.
+		refusal = oauth.Refuse(oauth.TransientFailure).After(time.Second)
+	}
+	return refusal
+}
+
+// decide runs the checks in their order and signs the token.
+func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, x *exchange, tenantRef string) *oauth.Error {
 	var refusal *oauth.Error
 	if x.request, refusal = parseRequest(w, r, x); refusal != nil {
 		return refusal
 	}
-	ctx := r.Context()
+	return e.decideFor(r.Context(), x, tenantRef)
+}
+
+// decideAgain repeats what depends on the directory.
+func (e *Endpoint) decideAgain(ctx context.Context, x *exchange, tenantRef string) *oauth.Error {
+	x.tenant, x.client, x.credential, x.resource, x.roles, x.token = nil, nil, nil, nil, nil, issued{}
+	return e.decideFor(ctx, x, tenantRef)
+}
+
+func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string) *oauth.Error {
+	var refusal *oauth.Error
 	if x.tenant, refusal = e.ResolveTenant(ctx, tenantRef); refusal != nil {
 		return refusal
 	}
-	if refusal = x.request.check(x.door, x.tenant.Compat); refusal != nil {
-		return refusal
+	if !x.checked {
+		// This turns the parameters into a resource, once.
+		if refusal = x.request.check(x.door, x.tenant.Compat); refusal != nil {
+			return refusal
+		}
+		x.checked = true
 	}
 	if x.client, refusal = e.findClient(ctx, x); refusal != nil {
 		return refusal
 	}
-	if x.assertion, refusal = federation.Parse(x.request.assertion); refusal != nil {
+	if x.assertion == nil {
+		if x.assertion, refusal = federation.Parse(x.request.assertion); refusal != nil {
+			return refusal
+		}
+	}
+	if refusal = e.attempt(ctx, x); refusal != nil {
 		return refusal
 	}
-	return e.decide(ctx, x)
+	return e.mint(x)
 }
 
-// decide makes the decision rest on the state of the directory during this
-// request. A refusal that rests on the client's record is given only when the
-// database confirmed that record meanwhile; a permission only on records that
-// were not replaced while the issuer's keys were fetched. It takes three passes
-// at most: the proof of an assertion is not repeated, and what a pass finds on
-// a fresh record stands, however busily others write.
-func (e *Endpoint) decide(ctx context.Context, x *exchange) *oauth.Error {
-	for fresh := false; ; fresh = true {
-		quick := x.proven // no fetch can happen in this pass
-		refusal := e.attempt(ctx, x)
-		if refusal == nil && (fresh && quick || !x.stale()) {
-			return nil
-		}
-		if refusal != nil && (fresh || x.unfit) {
-			return refusal
-		}
-		newest, err := e.cfg.Directory.Confirm(ctx, x.client)
-		if err != nil {
-			return e.directoryRefusal(err, x)
-		}
-		if newest == x.client && refusal != nil {
-			return refusal
-		}
-		x.client = newest
-		if x.tenant.Stale() {
-			if x.tenant, refusal = e.ResolveTenant(ctx, x.tenant.ID); refusal != nil {
-				return refusal
-			}
-		}
-	}
+// Stale reports whether a record that the decision rests on was replaced.
+func (x *exchange) Stale() bool {
+	return x.tenant != nil && x.tenant.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
 }
-
-// stale reports whether a record that the permission rests on was replaced.
-func (x *exchange) stale() bool { return x.client.Stale() || x.resource.Stale() || x.tenant.Stale() }
 
 // attempt decides on the records at hand.
 func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
-	// What an earlier pass found is not this one's.
-	x.credential, x.resource, x.roles = nil, nil, nil
 	refusal := e.cfg.Verifier.Admit(x.assertion, x.client.ClientID, x.tenant.Compat)
 	if refusal != nil {
-		x.unfit = true
 		return refusal
 	}
 	if refusal = Usable(x.client); refusal != nil {
@@ -132,7 +134,6 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	}
 	if !x.proven {
 		if refusal = e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat); refusal != nil {
-			x.unfit = true
 			return refusal
 		}
 		x.proven = true

@@ -44,13 +44,13 @@ type world struct {
 	*Endpoint
 	tenant      *directory.TenantRecord // nil: a relaxed one
 	client      *directory.ClientRecord
-	newer       *directory.ClientRecord // what Confirm finds; nil: nothing newer
+	newer       *directory.ClientRecord // what the database holds by the time of recording; nil: nothing newer
 	resource    *directory.ResourceRecord
 	err         error // of every directory call
 	recordErr   error
 	decisions   []*audit.Decision
 	outcomes    []Outcome
-	confirmed   int
+	outdated    int // decisions that had to be made again
 	busy        bool // every record is out of date as soon as it is read
 	private     ed25519.PrivateKey
 	public      *jose.PublicKey
@@ -116,19 +116,6 @@ func (w *world) Resource(_ context.Context, _, identifier string) (*directory.Re
 	return w.resource, w.err
 }
 
-func (w *world) Confirm(_ context.Context, known *directory.ClientRecord) (*directory.ClientRecord, error) {
-	w.confirmed++
-	if w.busy {
-		record := newClient()
-		record.MarkStale() // the next write is through already
-		return record, nil
-	}
-	if w.newer != nil {
-		return w.newer, nil
-	}
-	return known, w.err
-}
-
 func (w *world) Lookup(context.Context, string, jose.Header) ([]*jose.PublicKey, error) {
 	if w.duringProof != nil {
 		w.duringProof()
@@ -140,7 +127,15 @@ func (w *world) Renew(context.Context, string, jose.Header, []*jose.PublicKey) [
 	return nil
 }
 
-func (w *world) RecordDecision(_ context.Context, d *audit.Decision) error {
+func (w *world) RecordDecision(_ context.Context, d *audit.Decision, basis interface{ Stale() bool }) error {
+	if w.newer != nil {
+		w.client.MarkStale()
+		w.client, w.newer = w.newer, nil
+	}
+	if basis != nil && basis.Stale() {
+		w.outdated++
+		return ErrOutdated
+	}
 	w.decisions = append(w.decisions, d)
 	return w.recordErr
 }

@@ -451,7 +451,7 @@ func (f *fixture) recordDecisions(t *testing.T) (stop func() time.Duration) {
 		var most time.Duration
 		for ctx.Err() == nil {
 			start := time.Now()
-			if err := f.db.RecordDecision(context.WithoutCancel(ctx), &audit.Decision{TenantID: f.made.TenantID}); err != nil {
+			if err := f.db.RecordDecision(context.WithoutCancel(ctx), &audit.Decision{TenantID: f.made.TenantID}, nil); err != nil {
 				t.Error(err)
 			}
 			most = max(most, time.Since(start))

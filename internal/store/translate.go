@@ -1,0 +1,49 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+)
+
+// forPostgres translates a statement of this package. All are written in what
+// SQLite and PostgreSQL share, but for two things: parameters, which are ?, or
+// ?N for the N-th, as SQLite counts them (https://www.sqlite.org/lang_expr.html
+// §3), and json_each(?N), the elements of a JSON list of strings.
+func forPostgres(query string) string {
+	var b strings.Builder
+	most, elements := 0, false
+	for i := 0; i < len(query); {
+		switch c := query[i]; {
+		case c == '\'':
+			end := i + 1 + strings.IndexByte(query[i+1:], '\'') + 1
+			b.WriteString(query[i:end])
+			i = end
+		case c == '?':
+			i++
+			digits := i
+			for i < len(query) && query[i] >= '0' && query[i] <= '9' {
+				i++
+			}
+			n, err := strconv.Atoi(query[digits:i])
+			if err != nil {
+				n = most + 1
+			}
+			most = max(most, n)
+			b.WriteString("$" + strconv.Itoa(n))
+			if elements {
+				b.WriteString("::json")
+				elements = false
+			}
+		case strings.HasPrefix(query[i:], jsonEach):
+			b.WriteString("json_array_elements_text(")
+			elements = true
+			i += len(jsonEach)
+		default:
+			b.WriteByte(c)
+			i++
+		}
+	}
+	return b.String()
+}
+
+const jsonEach = "json_each("
