@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cambio/internal/config"
 	"cambio/internal/store"
 )
 
@@ -35,29 +36,30 @@ func auditCommand() *cobra.Command {
 	return cmd
 }
 
-// path is the database that is asked for.
-func (f *auditFlags) path() (string, error) {
+// database is the one that is asked for.
+func (f *auditFlags) database() (config.Config, error) {
+	cfg := config.Default()
 	switch {
 	case f.config != "" && f.state != "":
-		return "", usageError{errors.New("--config and --state exclude each other")}
+		return cfg, usageError{errors.New("--config and --state exclude each other")}
 	case f.state != "":
-		return filepath.Join(f.state, "cambio.db"), nil
+		cfg.Database.Path = filepath.Join(f.state, "cambio.db")
+		return cfg, nil
 	case f.config == "":
-		return "", usageError{errors.New("say whose audit trail: --config FILE, or --state DIR of a development server")}
+		return cfg, usageError{errors.New("say whose audit trail: --config FILE, or --state DIR of a development server")}
 	}
-	cfg, err := loadConfig(f.config)
-	return cfg.Database.Path, err
+	return loadConfig(f.config)
 }
 
 func printAudit(ctx context.Context, out io.Writer, f auditFlags) error {
-	path, err := f.path()
+	cfg, err := f.database()
 	if err != nil {
 		return err
 	}
-	if !exists(path) {
-		return fmt.Errorf("there is no database at %s", path)
+	if err := installed(ctx, cfg); err != nil {
+		return err
 	}
-	db, err := store.Open(store.Config{Path: path, Logger: logger("warn")})
+	db, err := store.Open(storeConfig(cfg, logger("warn")))
 	if err != nil {
 		return err
 	}

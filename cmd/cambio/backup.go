@@ -30,6 +30,9 @@ func backupCommand() *cobra.Command {
 			if err := required([2]string{"to", to}); err != nil {
 				return err
 			}
+			if err := onlySQLite(cfg, "Back that up with pg_dump or pg_basebackup, as docs/backup.md says."); err != nil {
+				return err
+			}
 			return runBackup(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), cfg, to, force)
 		},
 	}
@@ -78,6 +81,9 @@ func restoreCommand() *cobra.Command {
 				return err
 			}
 			if err := required([2]string{"from", f.from}); err != nil {
+				return err
+			}
+			if err := onlySQLite(cfg, "Restore that with pg_restore, as docs/backup.md says."); err != nil {
 				return err
 			}
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cfg)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -83,8 +82,11 @@ func runBootstrap(ctx context.Context, out io.Writer, f bootstrapFlags) error {
 	if err := checkBootstrap(cfg, tenant); err != nil {
 		return err
 	}
-	fresh := !exists(cfg.Database.Path)
-	if fresh && cfg.Keys.EncryptionKeyFile != "" {
+	there, err := store.Exists(ctx, storeConfig(cfg, logger(cfg.Log.Level)))
+	if err != nil {
+		return err
+	}
+	if !there && cfg.Keys.EncryptionKeyFile != "" {
 		created, err := keys.CreateEncryptionKeyFile(cfg.Keys.EncryptionKeyFile)
 		if err != nil {
 			return fmt.Errorf("the key-encryption key: %w", err)
@@ -113,11 +115,6 @@ func (f *bootstrapFlags) create(ctx context.Context, db *store.DB, tenant bootst
 		return bootstrap.NewToken(ctx, db, f.newToken, time.Now())
 	}
 	return bootstrap.Create(ctx, db, tenant, time.Now())
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 func announceTenant(out io.Writer, cfg config.Config, r bootstrap.Result) error {

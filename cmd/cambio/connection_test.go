@@ -107,3 +107,8 @@ func TestWhoIsAsked(t *testing.T) {
 		t.Error("a file, the null device or a pipe is taken for a person")
 	}
 }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -64,16 +64,15 @@ func serve(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("public.certificate_file %s and public.key_file %s: %w", cfg.Public.CertificateFile, cfg.Public.KeyFile, err)
 	}
-	if !exists(cfg.Database.Path) {
-		// An empty database made here would look healthy and refuse everybody.
-		return fmt.Errorf("database.path: there is no database at %s; check the path and its mount, or make one with `cambio bootstrap`", cfg.Database.Path)
+	if err := installed(ctx, cfg); err != nil {
+		return err
 	}
-	lock, err := store.LockServer(cfg.Database.Path)
+	lock, err := lockDatabase(cfg)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	db, err := store.Open(store.Config{Path: cfg.Database.Path, Logger: log})
+	db, err := store.Open(storeConfig(cfg, log))
 	if err != nil {
 		return err
 	}
@@ -204,9 +203,9 @@ func checkFiles(ctx context.Context, cfg config.Config) error {
 	if issuersErr == nil {
 		_, issuersErr = server.IssuerCheck(cfg.BaseURL, issuers)
 	}
-	if !exists(cfg.Database.Path) {
+	if err := installed(ctx, cfg); err != nil {
 		_, kekErr := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
-		return errors.Join(certErr, issuersErr, kekErr, fmt.Errorf("database.path: there is no database at %s yet; `cambio bootstrap` makes it, and the key-encryption key", cfg.Database.Path))
+		return errors.Join(certErr, issuersErr, kekErr, err)
 	}
 	keysErr := withDatabase(cfg, func(c keys.Config) error {
 		_, err := keys.Open(ctx, c)

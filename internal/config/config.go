@@ -52,10 +52,28 @@ type Operations struct {
 	Listen string `yaml:"listen" doc:"Address and port; empty turns it off."`
 }
 
-// Database is the store.
+// Database is the store: SQLite or PostgreSQL.
 type Database struct {
-	Path string `yaml:"path" doc:"The SQLite file. Its folder must be readable by this user alone. Required."`
+	Path             string        `yaml:"path" doc:"The file of an SQLite database, for one server. Its folder must be readable by this user alone."`
+	DSN              string        `yaml:"dsn" doc:"A PostgreSQL database, for any number of equal servers, as in postgres://cambio@db.example:5432/cambio?sslmode=verify-full. Several hosts may be named; the one that takes writes is used. Of path and dsn one is required; with neither it is the environment variable CAMBIO_DATABASE_DSN. Keep the password out of it: PGPASSWORD and PGPASSFILE are read too."`
+	PollInterval     time.Duration `yaml:"poll_interval" doc:"How often changes of other servers and of commands are looked for. Decisions do not depend on it: they are checked when they are recorded. Signing keys made or removed elsewhere are found by it."`
+	Connections      int           `yaml:"connections" doc:"Connections for reading. A server has three more, two for writing and one that looks for changes."`
+	AcceptLostWrites bool          `yaml:"accept_lost_writes" doc:"Start on a PostgreSQL database that may lose what it acknowledged (synchronous_commit, fsync or full_page_writes off). A deleted credential may then be trusted again after a crash."`
 }
+
+// DSNEnv is the environment variable that may hold the data source name.
+const DSNEnv = "CAMBIO_DATABASE_DSN"
+
+// Redacted is the data source name without its password.
+func (d Database) Redacted() string {
+	if u, err := url.Parse(d.DSN); err == nil && u.Scheme != "" {
+		return u.Redacted()
+	}
+	return dsnPassword.ReplaceAllString(d.DSN, "${1}xxxxx")
+}
+
+// dsnPassword finds the password in a data source name of the form key=value.
+var dsnPassword = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)`)
 
 // Keys is the policy of the signing keys.
 type Keys struct {
@@ -109,6 +127,7 @@ func Default() Config {
 	return Config{
 		Public:     Public{Listen: ":8443", MaxConnections: 4096, ShutdownTimeout: 20 * time.Second},
 		Operations: Operations{Listen: "127.0.0.1:9464"},
+		Database:   Database{PollInterval: 100 * time.Millisecond, Connections: 4},
 		Keys:       Keys{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour},
 		Tokens:     Tokens{LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute},
 		Issuers:    Issuers{MaxKeys: 100},
@@ -141,6 +160,9 @@ func Parse(raw []byte) (Config, error) {
 	}
 	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return Config{}, errors.New("the file must hold exactly one YAML document")
+	}
+	if c.Database.Path == "" && c.Database.DSN == "" {
+		c.Database.DSN = os.Getenv(DSNEnv)
 	}
 	return c, c.Validate()
 }
@@ -178,7 +200,10 @@ func (c *Config) Validate() error {
 	p.check(c.Public.MaxConnections > 0, "public.max_connections must be positive")
 	p.check(c.Public.ShutdownTimeout > 0, "public.shutdown_timeout must be positive")
 	p.check(c.Operations.Listen == "" || validListen(c.Operations.Listen), "operations.listen %q must be an address and a port, or empty", c.Operations.Listen)
-	p.check(c.Database.Path != "", "database.path is required")
+	p.check(c.Database.Path != "" || c.Database.DSN != "", "database.path or database.dsn is required")
+	p.check(c.Database.Path == "" || c.Database.DSN == "", "database.path and database.dsn exclude each other: the one is SQLite, the other PostgreSQL")
+	p.check(c.Database.PollInterval >= time.Millisecond, "database.poll_interval must be at least 1ms")
+	p.check(c.Database.Connections >= 1 && c.Database.Connections <= 1000, "database.connections must be between 1 and 1000")
 	p.check(c.Keys.PublishAhead > 0 && c.Keys.RotateEvery >= 2*c.Keys.PublishAhead, "keys.rotate_every must be at least twice keys.publish_ahead, which must be positive")
 	const shortest, longest = 10 * time.Minute, 24 * time.Hour
 	p.check(c.Tokens.LifetimeMin >= shortest && c.Tokens.LifetimeMax <= longest && c.Tokens.LifetimeMin <= c.Tokens.LifetimeMax,
@@ -219,12 +244,15 @@ func Prefixes(ranges []string) ([]netip.Prefix, error) {
 }
 
 // Print renders a configuration as YAML, defaults included. It holds no
-// secrets: those are in files that it only names.
+// secrets: those are in files that it only names, and the password of a
+// database is left out.
 func (c *Config) Print() ([]byte, error) {
+	shown := *c
+	shown.Database.DSN = c.Database.Redacted()
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := e.Encode(c); err != nil {
+	if err := e.Encode(&shown); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), e.Close()

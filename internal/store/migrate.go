@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -175,4 +176,26 @@ func (s schema) apply(ctx context.Context, conn *sql.Conn, m migration) error {
 		}
 	}
 	return tx.Commit()
+}
+
+// Exists reports whether there is a database that was set up before.
+func Exists(ctx context.Context, cfg Config) (bool, error) {
+	if cfg.DSN == "" {
+		_, err := os.Stat(cfg.Path)
+		return err == nil, nil // what is wrong with it is for Open to say
+	}
+	base, err := parseDSN(cfg.DSN)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*decisionTime)
+	defer cancel()
+	db := &DB{cfg: cfg}
+	pool := db.postgresPool(base, 1)
+	defer pool.Close()
+	have, err := postgresSchema.read(ctx, pool)
+	if err != nil {
+		return false, fmt.Errorf("store: cannot use the database %s: %w", db.Name(), err)
+	}
+	return have > 0, nil
 }

@@ -50,7 +50,7 @@ type world struct {
 	recordErr   error
 	decisions   []*audit.Decision
 	outcomes    []Outcome
-	outdated    int // decisions that had to be made again
+	outdated    int  // decisions that had to be made again
 	busy        bool // every record is out of date as soon as it is read
 	private     ed25519.PrivateKey
 	public      *jose.PublicKey
