@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +11,7 @@ import (
 	"cambio/internal/management"
 	"cambio/internal/management/managementtest"
 	"cambio/internal/store"
+	"cambio/internal/store/storetest"
 
 	"github.com/go-json-experiment/json"
 )
@@ -37,7 +37,7 @@ type fixture struct {
 }
 
 func newFixture(t testing.TB, level directory.Compat) *fixture {
-	db, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), "state", "db")})
+	db, err := store.Open(storetest.Empty(t))
 	if err != nil {
 		t.Fatal(err)
 	}

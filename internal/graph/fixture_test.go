@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,6 +14,7 @@ import (
 	"cambio/internal/management"
 	"cambio/internal/management/managementtest"
 	"cambio/internal/store"
+	"cambio/internal/store/storetest"
 
 	"github.com/go-json-experiment/json"
 )
@@ -40,7 +40,7 @@ type fixture struct {
 }
 
 func newFixture(t testing.TB, level directory.Compat) *fixture {
-	db, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), "state", "db")})
+	db, err := store.Open(storetest.Empty(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"cambio/internal/jose"
 	"cambio/internal/store"
+	"cambio/internal/store/storetest"
 )
 
 var policy = Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour}
@@ -37,7 +38,7 @@ type rig struct {
 
 func openRig(t *testing.T) *rig {
 	t.Helper()
-	db, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), "state", "cambio.db")})
+	db, err := store.Open(storetest.Empty(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (s *statements) get(query string) (*sql.Stmt, error) {
 // exec runs a statement.
 func (s *statements) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if s.postgres {
-		return s.on.ExecContext(ctx, s.text(query), args...)
+		return s.on.ExecContext(ctx, s.text(query), storable(args)...)
 	}
 	statement, err := s.get(query)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *statements) exec(ctx context.Context, query string, args ...any) (sql.R
 // QueryContext implements querier.
 func (s *statements) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if s.postgres {
-		return s.on.QueryContext(ctx, s.text(query), args...)
+		return s.on.QueryContext(ctx, s.text(query), storable(args)...)
 	}
 	statement, err := s.get(query)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *statements) QueryContext(ctx context.Context, query string, args ...any
 // QueryRowContext implements querier.
 func (s *statements) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if s.postgres {
-		return s.on.QueryRowContext(ctx, s.text(query), args...)
+		return s.on.QueryRowContext(ctx, s.text(query), storable(args)...)
 	}
 	statement, err := s.get(query)
 	if err != nil {
@@ -155,14 +155,14 @@ func (r *txReads) QueryContext(ctx context.Context, query string, args ...any) (
 	if statement := r.known(ctx, &query); statement != nil {
 		return statement.QueryContext(ctx, args...)
 	}
-	return r.tx.QueryContext(ctx, query, args...)
+	return r.tx.QueryContext(ctx, query, storable(args)...)
 }
 
 func (r *txReads) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if statement := r.known(ctx, &query); statement != nil {
 		return statement.QueryRowContext(ctx, args...)
 	}
-	return r.tx.QueryRowContext(ctx, query, args...)
+	return r.tx.QueryRowContext(ctx, query, storable(args)...)
 }
 
 // known returns the prepared statement to run a query with, or nil when its

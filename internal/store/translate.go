@@ -3,6 +3,7 @@ package store
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // forPostgres translates a statement of this package. All are written in what
@@ -47,3 +48,17 @@ func forPostgres(query string) string {
 }
 
 const jsonEach = "json_each("
+
+// storable replaces what PostgreSQL does not take as text, where SQLite finds
+// nothing: U+0000 and what is not UTF-8. The control character in its place is
+// in no text that the rules of package directory let through, so that what is
+// looked for is not there either.
+func storable(args []any) []any {
+	for i, arg := range args {
+		text, ok := arg.(string)
+		if ok && (strings.IndexByte(text, 0) >= 0 || !utf8.ValidString(text)) {
+			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\x01"), "\x00", "\x01")
+		}
+	}
+	return args
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"cambio/internal/management"
 	"cambio/internal/management/managementtest"
 	"cambio/internal/store"
+	"cambio/internal/store/storetest"
 	"cambio/internal/trust"
 
 	"github.com/go-json-experiment/json"
@@ -33,7 +33,7 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	db, err := store.Open(store.Config{Path: filepath.Join(t.TempDir(), "state", "db")})
+	db, err := store.Open(storetest.Empty(t))
 	if err != nil {
 		t.Fatal(err)
 	}
