@@ -24,7 +24,7 @@ build: ## Build bin/cambio
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/cambio ./cmd/cambio
 
 .PHONY: test
-test: vet parts unit wire real fuzz ## Install what the tests need and run them all
+test: vet parts unit postgres wire real fuzz ## Install what the tests need and run them all
 	@echo "make test: all passed"
 
 .PHONY: vet
@@ -64,6 +64,15 @@ fuzz: ## Run every fuzz target for FUZZTIME
 .PHONY: crash
 crash: ## Kill the server under load CYCLES times and look for lost writes
 	CAMBIO_CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 60m -v -run Crash ./internal/store ./test/crash
+
+.PHONY: postgres
+postgres: ## Run on PostgreSQL the tests of the store and of what stands on it
+	$(GO) run ./test/postgres/with $(GO) test -count=1 -p 1 ./internal/store/... ./internal/keys ./internal/graph ./internal/arm ./internal/trustapi
+
+.PHONY: replicas
+replicas: ## Try everything about replicas 1,000 times, and reading one's writes 10,000 times (about ten minutes)
+	CAMBIO_TRIALS=10000 $(GO) test -count=1 -timeout 60m -v -run ReadYourWrites ./test/replicas
+	CAMBIO_TRIALS=1000 $(GO) test -count=1 -timeout 60m -v -run 'Revocation|Paused|CutOff|Frozen|Restart|Failover' ./test/replicas
 
 # A module of its own, which no other target builds.
 .PHONY: msgraph-sdk

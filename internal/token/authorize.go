@@ -20,14 +20,16 @@ func (e *Endpoint) authorize(ctx context.Context, x *exchange) *oauth.Error {
 		return oauth.Refuse(oauth.TooManyRequests).After(time.Second)
 	case err != nil:
 		return oauth.Refuse(oauth.TransientFailure).After(time.Second)
-	case !resource.Enabled:
+	}
+	x.resource = resource // a refusal rests on it too
+	if !resource.Enabled {
 		return oauth.Refuse(oauth.ResourceDisabled, resource.AppID)
 	}
 	roles, assigned := grantedRoles(x.client, resource)
 	if resource.AssignmentRequired && !assigned {
 		return oauth.Refuse(oauth.NotAssigned, x.client.ClientID, x.client.DisplayName, resource.AppID, resource.DisplayName)
 	}
-	x.resource, x.roles = resource, roles
+	x.roles = roles
 	return nil
 }
 

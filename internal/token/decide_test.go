@@ -216,6 +216,13 @@ func TestDecisionsRestOnTheDatabase(t *testing.T) {
 		t.Errorf("a role that was taken away is in the token: %v", answer)
 	}
 	w = newWorld(t)
+	disabled := w.resource
+	disabled.Enabled = false
+	disabled.MarkStale()
+	if w.send(t, V2, tenantID, w.form().Encode()); w.outdated != 1 {
+		t.Errorf("a refusal because of a resource as it was: %d times outdated", w.outdated)
+	}
+	w = newWorld(t)
 	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 || w.outdated != 0 {
 		t.Errorf("nothing had changed: %v, %d times outdated", answer, w.outdated)
 	}

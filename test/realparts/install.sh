@@ -38,6 +38,8 @@ debian_packages() {
   for pair in az:azure-cli etcd:etcd-server curl:curl openssl:openssl node:nodejs npm:npm; do
     command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}")
   done
+  # Its programs are on no PATH. The cluster that Debian's package would start is not wanted.
+  compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null || wanted+=(postgresql)
   [ ${#wanted[@]} -eq 0 ] && { say "Debian packages: all there"; return; }
   if [ "$(id -u)" -ne 0 ] || [ -n "${NO_APT:-}" ] || ! command -v apt-get >/dev/null; then
     lack "Debian packages ${wanted[*]} (apt-get install as root)"

@@ -1,5 +1,5 @@
 // Package realparts finds the real programs that tests run against: the Azure
-// CLI, a Kubernetes API server with etcd, Node and its packages. install.sh
+// CLI, a Kubernetes API server with etcd, PostgreSQL, Node and its packages. install.sh
 // beside this file puts them there.
 //
 // A test whose part is missing must not pass by saying nothing: it fails where
@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"cambio/conformance/devserver"
+	"cambio/test/postgres"
 )
 
 // Part is one program or set of packages that is not in this repository.
@@ -29,6 +30,7 @@ const (
 	Kubectl       Part = "kubectl"
 	NodeClients   Part = "npm client libraries"
 	OIDCProvider  Part = "npm oidc-provider"
+	PostgreSQL    Part = "postgresql"
 )
 
 // KubernetesVersion is the release that install.sh builds.
@@ -74,6 +76,8 @@ func locate(p Part) (string, error) {
 	switch p {
 	case AzureCLI, Etcd:
 		return exec.LookPath(string(p))
+	case PostgreSQL:
+		return postgres.Find("initdb")
 	case Kubectl:
 		if path, err := exec.LookPath(string(p)); err == nil {
 			return path, nil
