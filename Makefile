@@ -65,9 +65,13 @@ fuzz: ## Run every fuzz target for FUZZTIME
 crash: ## Kill the server under load CYCLES times and look for lost writes
 	CAMBIO_CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 60m -v -run Crash ./internal/store ./test/crash
 
+.PHONY: count
+count: ## Count the records of 100,000 requests to a server that is killed ten times
+	CAMBIO_REQUESTS=100000 $(GO) test -count=1 -timeout 60m -v -run OneRecordEach ./test/crash
+
 .PHONY: postgres
 postgres: ## Run on PostgreSQL the tests of the store and of what stands on it
-	$(GO) run ./test/postgres/with $(GO) test -count=1 -p 1 ./internal/store/... ./internal/keys ./internal/graph ./internal/arm ./internal/trustapi
+	$(GO) run ./test/postgres/with $(GO) test -count=1 -p 1 ./internal/store/... ./internal/keys ./internal/graph ./internal/arm ./internal/trustapi ./internal/trail
 
 .PHONY: replicas
 replicas: ## Try everything about replicas 1,000 times, and reading one's writes 10,000 times (about ten minutes)

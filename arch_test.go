@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"internal/oidc":    {"internal/jose", "internal/strictjson"},
 	"internal/store":   {"internal/directory", "internal/audit", "internal/limit"},
 	"internal/keys":    {"internal/jose", "internal/store"},
+	"internal/trail":   {"internal/audit", "internal/store"},
 	// What decides. Neither of the first two stores or dials.
 	"internal/federation": {"internal/directory", "internal/jose", "internal/oauth", "internal/strictjson"},
 	"internal/token":      {"internal/audit", "internal/directory", "internal/federation", "internal/oauth"},
@@ -51,8 +52,8 @@ var mayImport = map[string][]string{
 	"internal/server": {"internal/arm", "internal/audit", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
-	"cmd/cambio": {"internal/admin", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/management", "internal/oauth", "internal/oidc",
-		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/trust"},
+	"cmd/cambio": {"internal/admin", "internal/audit", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/management", "internal/oauth", "internal/oidc",
+		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/trail", "internal/trust"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
 	"cambiotest":                         {"internal/development"},
@@ -80,6 +81,7 @@ func treeOf(pkg string) (string, bool) {
 // mayDial lists the packages that open connections to others, with the reason.
 var mayDial = map[string]string{
 	"internal/admin": "the command line's client of the management APIs",
+	"internal/trail": "sends audit records to the collector that an operator configured",
 	"internal/oidc":  "the guarded client for discovery documents and key sets of issuers",
 	"resourceserver": "runs in other people's APIs and fetches cambio's own keys",
 }

@@ -90,6 +90,11 @@ func serve(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	defer s.Close()
+	_, stopTrail, err := keepTrail(ctx, cfg, db)
+	if err != nil {
+		return err
+	}
+	defer stopTrail()
 	public := server.NewHTTPServer(s.Handler(), log)
 	public.TLSConfig = certificate.Config()
 	listener, err := net.Listen("tcp", cfg.Public.Listen)

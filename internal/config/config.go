@@ -34,6 +34,7 @@ type Config struct {
 	Tokens     Tokens     `yaml:"tokens" doc:"Access tokens."`
 	Issuers    Issuers    `yaml:"issuers" doc:"How external identity providers are reached."`
 	Management Management `yaml:"management" doc:"The management APIs."`
+	Audit      Audit      `yaml:"audit" doc:"The audit trail."`
 	Cache      Cache      `yaml:"cache" doc:"Memory bounds."`
 	Log        Log        `yaml:"log" doc:"Logging to standard error, as JSON."`
 }
@@ -111,6 +112,33 @@ type Cache struct {
 	RecordBytes int64 `yaml:"record_bytes" doc:"Bytes of compiled client and resource records that are kept."`
 }
 
+// Audit is what becomes of the audit trail.
+type Audit struct {
+	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"How often a checkpoint is signed, if there are new records; 0: never. What came after the last one can be cut off without trace."`
+	Retain          time.Duration `yaml:"retain" doc:"How long records are kept; 0: for ever."`
+	MaxRecords      int64         `yaml:"max_records" doc:"How many records are kept at most, some 1.5 KB each; 0: any number."`
+	ExportFile      string        `yaml:"export_file" doc:"File that records are appended to as lines of JSON. It may be rotated."`
+	OTLPEndpoint    string        `yaml:"otlp_endpoint" doc:"URL of an OpenTelemetry collector that records are sent to as logs by OTLP/HTTP, as in https://otel.example:4318/v1/logs. Plain http is for loopback addresses."`
+	OTLPCAFile      string        `yaml:"otlp_ca_file" doc:"PEM file with certificate authorities that the collector may chain to, beside the system's."`
+}
+
+func (a *Audit) validate(p *problems) {
+	p.check(a.CheckpointEvery == 0 || a.CheckpointEvery >= time.Second, "audit.checkpoint_every must be at least 1s, or 0")
+	p.check(a.Retain == 0 || a.Retain >= time.Hour, "audit.retain must be at least 1h, or 0")
+	p.check(a.MaxRecords >= 0, "audit.max_records must not be negative")
+	p.check(a.Retain == 0 && a.MaxRecords == 0 || a.CheckpointEvery > 0, "audit.retain and audit.max_records need audit.checkpoint_every: a checkpoint attests to what is removed")
+	if a.OTLPEndpoint != "" {
+		u, err := url.Parse(a.OTLPEndpoint)
+		p.check(err == nil && u.Hostname() != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())),
+			"audit.otlp_endpoint %q must be an https URL, or http on a loopback address", a.OTLPEndpoint)
+	}
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
 // Management is the policy of the management APIs.
 type Management struct {
 	ReadsPerSecond  int `yaml:"reads_per_second" doc:"How many reads one caller may send in a second; four seconds' worth may come at once. More get 429 with Retry-After."`
@@ -132,6 +160,7 @@ func Default() Config {
 		Tokens:     Tokens{LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute},
 		Issuers:    Issuers{MaxKeys: 100},
 		Management: Management{ReadsPerSecond: 1000, WritesPerSecond: 500},
+		Audit:      Audit{CheckpointEvery: 5 * time.Minute, Retain: 400 * 24 * time.Hour},
 		Cache:      Cache{RecordBytes: 64 << 20},
 		Log:        Log{Level: "info"},
 	}
@@ -212,6 +241,7 @@ func (c *Config) Validate() error {
 	p.check(c.Management.ReadsPerSecond > 0 && c.Management.WritesPerSecond > 0, "management.reads_per_second and writes_per_second must be positive")
 	p.check(ValidLevel(c.Log.Level), "log.level %q must be debug, info, warn or error", c.Log.Level)
 	c.Issuers.validate(&p)
+	c.Audit.validate(&p)
 	return p.err()
 }
 

@@ -3,6 +3,7 @@ package keys
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -119,4 +120,14 @@ func (k *EncryptionKey) open(sealed []byte, label string) ([]byte, error) {
 		return nil, errors.New("the key-encryption key does not open it, or it was altered")
 	}
 	return plain, nil
+}
+
+// AuditKey is the key that signs checkpoints of the audit trail (Ed25519). All
+// processes with the same key-encryption key have the same one.
+func (k *EncryptionKey) AuditKey() (ed25519.PrivateKey, error) {
+	seed, err := k.Derive("audit checkpoints")
+	if err != nil {
+		return nil, err
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
 }

@@ -186,28 +186,3 @@ func (tx *Tx) SetMeta(key, value string) error {
 	_, err := tx.exec("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
 	return err
 }
-
-// AuditRecord is one row of the audit trail. Detail is the record's JSON.
-type AuditRecord struct {
-	ID       int64
-	At       time.Time
-	Kind     string // audit.KindExchange or audit.KindChange
-	TenantID string
-	ClientID string
-	Code     int
-	Detail   []byte
-}
-
-// AuditRecords returns up to limit records with an ID greater than after, in
-// order of ID.
-func (r reads) AuditRecords(ctx context.Context, after int64, limit int) ([]AuditRecord, error) {
-	rows, err := r.q.QueryContext(ctx,
-		"SELECT id, at, kind, tenant_id, client_id, code, detail FROM audit WHERE id > ? ORDER BY id LIMIT ?", after, limit)
-	return all(rows, err, func(s scanner) (AuditRecord, error) {
-		var a AuditRecord
-		var at int64
-		err := s.Scan(&a.ID, &at, &a.Kind, &a.TenantID, &a.ClientID, &a.Code, &a.Detail)
-		a.At = fromMicros(at)
-		return a, err
-	})
-}

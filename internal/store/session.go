@@ -164,8 +164,10 @@ func (s *session) runJob(ctx context.Context, j *job) (touched []touch, err, fat
 	if touched, fatal = s.appendFeed(ctx, tx.keys, now); fatal != nil {
 		return nil, nil, fatal
 	}
-	if fatal = s.recordChange(ctx, j.change, tx.target, tx.details, now); fatal != nil {
-		return nil, nil, fatal
+	if !j.unrecorded {
+		if fatal = s.recordChange(ctx, j.change, tx.target, tx.details, now); fatal != nil {
+			return nil, nil, fatal
+		}
 	}
 	return touched, nil, s.exec(ctx, "RELEASE SAVEPOINT job")
 }

@@ -30,9 +30,10 @@ type job struct {
 	state atomic.Int32
 	done  chan error // capacity 1
 
-	fn       func(*Tx) error // nil for a decision record
-	change   Change
-	panicked any // what fn panicked with
+	fn         func(*Tx) error // nil for a decision record
+	change     Change
+	panicked   any  // what fn panicked with
+	unrecorded bool // fn has no audit record
 
 	row   audit.Row                 // of a decision record; the array of its Detail is reused
 	basis interface{ Stale() bool } // of a decision
@@ -53,7 +54,16 @@ var jobs = sync.Pool{New: func() any { return &job{done: make(chan error, 1)} }}
 // store: ErrBusy, ErrClosed, ErrUnavailable. A write whose ctx ends before it
 // ran is not run; one that ran is answered with what became of it.
 func (db *DB) Write(ctx context.Context, change Change, fn func(*Tx) error) error {
-	j := &job{done: make(chan error, 1), ctx: ctx, change: change, fn: fn}
+	return db.run(ctx, &job{done: make(chan error, 1), ctx: ctx, change: change, fn: fn})
+}
+
+// Maintain is Write for what is done without anybody asking, as signing a
+// checkpoint: it has no audit record.
+func (db *DB) Maintain(ctx context.Context, fn func(*Tx) error) error {
+	return db.run(ctx, &job{done: make(chan error, 1), ctx: ctx, fn: fn, unrecorded: true})
+}
+
+func (db *DB) run(ctx context.Context, j *job) error {
 	err, _ := db.submit(ctx, j)
 	if j.panicked != nil {
 		panic(j.panicked)

@@ -244,6 +244,7 @@ CREATE TABLE audit_chains (
 CREATE TABLE audit_checkpoints (
   id        BIGINT PRIMARY KEY,
   at        BIGINT NOT NULL,
+  complete  BOOLEAN NOT NULL,
   body      TEXT COLLATE "C" NOT NULL,
   signature BYTEA NOT NULL
 );

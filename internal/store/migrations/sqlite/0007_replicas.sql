@@ -40,6 +40,7 @@ CREATE TABLE audit_chains (
 CREATE TABLE audit_checkpoints (
   id        INTEGER PRIMARY KEY,
   at        INTEGER NOT NULL,
+  complete  BOOLEAN NOT NULL, -- names every chain
   body      TEXT NOT NULL,
   signature BLOB NOT NULL
 );

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cambio/internal/audit"
+)
+
+// AuditRecord is one row of the audit trail. Detail is the record's JSON.
+type AuditRecord struct {
+	ID       int64 // audit.RowID
+	At       time.Time
+	Kind     string // audit.KindExchange or audit.KindChange
+	TenantID string
+	ClientID string
+	Code     int
+	Detail   []byte
+	Hash     []byte // empty in records that are older than chains
+}
+
+// Row is the record as its hash is made of.
+func (r *AuditRecord) Row() *audit.Row {
+	return &audit.Row{ID: r.ID, At: r.At.UnixMicro(), Kind: r.Kind, TenantID: r.TenantID, ClientID: r.ClientID, Code: int64(r.Code), Detail: r.Detail}
+}
+
+// AuditRecords returns up to limit records with an ID greater than after, in
+// order of ID: chain by chain, and each chain in the order of its commits.
+func (r reads) AuditRecords(ctx context.Context, after int64, limit int) ([]AuditRecord, error) {
+	rows, err := r.q.QueryContext(ctx,
+		"SELECT id, at, kind, tenant_id, client_id, code, detail, hash FROM audit WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	return all(rows, err, func(s scanner) (AuditRecord, error) {
+		var a AuditRecord
+		var at int64
+		err := s.Scan(&a.ID, &at, &a.Kind, &a.TenantID, &a.ClientID, &a.Code, &a.Detail, &a.Hash)
+		a.At = time.UnixMicro(at).UTC()
+		return a, err
+	})
+}
+
+// AuditChains returns the state of every chain that has begun, in order.
+func (r reads) AuditChains(ctx context.Context) ([]audit.ChainState, error) {
+	rows, err := r.q.QueryContext(ctx, "SELECT c.id, c.first_id, c.anchor, coalesce(a.id, 0), a.hash FROM audit_chains c"+
+		" LEFT JOIN audit a ON a.id = (SELECT max(id) FROM audit WHERE id >= c.id * ?1 AND id < (c.id + 1) * ?1) ORDER BY c.id", audit.RowID(1, 0))
+	return all(rows, err, func(s scanner) (c audit.ChainState, err error) {
+		var anchor, hash []byte
+		err = s.Scan(&c.ID, &c.FirstID, &anchor, &c.LastID, &hash)
+		copy(c.Anchor[:], anchor)
+		copy(c.LastHash[:], hash)
+		if c.LastID < c.FirstID { // nothing is left, or only what retention is about to remove
+			c.LastID, c.LastHash = c.FirstID-1, c.Anchor
+		}
+		return c, err
+	})
+}
+
+// AuditCheckpoints returns the signed checkpoints, oldest first; with recent
+// only those from the last one on that names every chain.
+func (r reads) AuditCheckpoints(ctx context.Context, recent bool) ([]audit.SignedCheckpoint, error) {
+	query := "SELECT id, body, signature FROM audit_checkpoints"
+	if recent {
+		query += " WHERE id >= (SELECT coalesce(max(id), 0) FROM audit_checkpoints WHERE complete)"
+	}
+	rows, err := r.q.QueryContext(ctx, query+" ORDER BY id")
+	return all(rows, err, func(s scanner) (c audit.SignedCheckpoint, err error) {
+		return c, s.Scan(&c.ID, &c.Body, &c.Signature)
+	})
+}
+
+// AddAuditCheckpoint stores a checkpoint, which must be the next one.
+func (tx *Tx) AddAuditCheckpoint(c *audit.Checkpoint, signed audit.SignedCheckpoint) error {
+	n, err := tx.exec("INSERT INTO audit_checkpoints (id, at, complete, body, signature) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		signed.ID, toMicros(c.At), c.Complete, string(signed.Body), signed.Signature)
+	if err == nil && n == 0 {
+		err = errors.New("store: another checkpoint was made at the same time")
+	}
+	return err
+}
+
+// SetAuditStart notes from which row on a chain is kept.
+func (tx *Tx) SetAuditStart(c audit.ChainState) error {
+	_, err := tx.exec("UPDATE audit_chains SET first_id = ?, anchor = ? WHERE id = ? AND first_id < ?", c.FirstID, c.Anchor[:], c.ID, c.FirstID)
+	return err
+}
+
+// RemoveAuditRecords deletes up to limit records of a chain before its start,
+// and returns how many it deleted.
+func (tx *Tx) RemoveAuditRecords(chain int64, limit int) (int64, error) {
+	return tx.exec("DELETE FROM audit WHERE id IN (SELECT a.id FROM audit a JOIN audit_chains c ON c.id = ?1 WHERE a.id >= ?1 * ?2 AND a.id < c.first_id ORDER BY a.id LIMIT ?3)",
+		chain, audit.RowID(1, 0), limit)
+}
+
+// RemoveAuditCheckpoints deletes the checkpoints before one that names every
+// chain.
+func (tx *Tx) RemoveAuditCheckpoints(before int64) error {
+	_, err := tx.exec("DELETE FROM audit_checkpoints WHERE id < ?", before)
+	return err
+}
+
+// Duty makes this process the one that does what is to be done once for all
+// processes, until the time given is over, and reports whether it is. It may
+// happen that two believe that they are: what they do must bear that.
+func (db *DB) Duty(ctx context.Context, name string, lasting time.Duration) (mine bool, err error) {
+	now := db.cfg.Clock()
+	err = db.Maintain(ctx, func(tx *Tx) error {
+		n, err := tx.exec("INSERT INTO duties (name, holder, until) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until"+
+			" WHERE duties.holder = excluded.holder OR duties.until < ?", name, db.cfg.Replica, now.Add(lasting).UnixMicro(), now.UnixMicro())
+		mine = n > 0
+		return err
+	})
+	return mine, err
+}
