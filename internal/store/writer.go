@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -140,8 +141,9 @@ func (db *DB) enqueue(j *job) error {
 type writer struct {
 	db       *DB
 	queue    chan *job
-	session  *session // nil: to be opened by the next batch
-	reopens  bool     // a session before it failed
+	session  *session  // nil: to be opened by the next batch
+	used     time.Time // when the session was used last
+	reopens  bool      // a session before it failed
 	batch    []*job
 	lingerer *time.Timer
 
@@ -295,6 +297,27 @@ func (w *writer) write(results []error) error {
 	}
 	ctx, cancel := w.db.deadline(limit)
 	defer cancel()
+	idle := w.session != nil && time.Since(w.used) > idleAfter
+	err := w.attempt(ctx, results, decisions)
+	if idle && errors.Is(err, errNotBegun) {
+		// The connection had ended while nobody used it, as when the database
+		// was restarted. Nothing was done with it.
+		w.closeSession()
+		err = w.attempt(ctx, results, decisions)
+	}
+	w.used = time.Now()
+	return err
+}
+
+// errNotBegun says that a transaction did not begin: nothing in it was done.
+var errNotBegun = errors.New("the transaction did not begin")
+
+// idleAfter is how long a session was not used when its connection may have
+// ended without its noticing.
+const idleAfter = 500 * time.Millisecond
+
+// attempt commits the batch with the session, or with a new one.
+func (w *writer) attempt(ctx context.Context, results []error, decisions []*job) error {
 	if w.session == nil {
 		s, err := w.open(ctx)
 		if err != nil {
@@ -302,7 +325,7 @@ func (w *writer) write(results []error) error {
 		}
 		w.session = s
 	}
-	if len(decisions) == len(w.batch) && len(decisions) <= mostRows {
+	if len(decisions) == len(w.batch) && len(decisions) <= mostRows && time.Since(w.used) < idleAfter {
 		done, err := w.tryDecisions(ctx, decisions)
 		if done || err != nil {
 			return err
@@ -367,7 +390,7 @@ func (w *writer) transact(ctx context.Context, results []error) error {
 	epoch := feed.epoch.Load()
 	head, err := s.wire.begin(ctx, len(decisions) < len(w.batch))
 	if err != nil {
-		return unavailable("beginning a transaction", err)
+		return unavailable("beginning a transaction", errors.Join(errNotBegun, err))
 	}
 	if head != feed.applied.Load() {
 		if err := feed.catchUp(ctx, s.known); err != nil {
