@@ -69,6 +69,10 @@ crash: ## Kill the server under load CYCLES times and look for lost writes
 count: ## Count the records of 100,000 requests to a server that is killed ten times
 	CAMBIO_REQUESTS=100000 $(GO) test -count=1 -timeout 60m -v -run OneRecordEach ./test/crash
 
+.PHONY: model
+model: ## Check the model of docs/consistency.md in two million random schedules (minutes)
+	CAMBIO_SCHEDULES=2000000 $(GO) test -count=1 -timeout 60m -v -run Protocol ./internal/store/consistency
+
 .PHONY: postgres
 postgres: ## Run on PostgreSQL the tests of the store and of what stands on it
 	$(GO) run ./test/postgres/with $(GO) test -count=1 -p 1 ./internal/store/... ./internal/keys ./internal/graph ./internal/arm ./internal/trustapi ./internal/trail

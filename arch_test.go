@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
 	"cambiotest":                         {"internal/development"},
+	"internal/store/consistency":         {},
 	"internal/store/storetest":           {"internal/audit", "internal/directory", "internal/store"},
 	"internal/management/managementtest": {"internal/management"},
 }

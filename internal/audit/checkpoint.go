@@ -18,7 +18,7 @@ import (
 type Checkpoint struct {
 	ID       int64        `json:"id"` // counts from 1
 	At       time.Time    `json:"at"`
-	Previous Hash         `json:"previous"`           // SHA-256 of the body before it; zeros for the first
+	Previous Hash         `json:"previous"`          // SHA-256 of the body before it; zeros for the first
 	Complete bool         `json:"complete,omitzero"` // names every chain that has rows
 	Chains   []ChainState `json:"chains"`
 }

@@ -95,3 +95,6 @@ type recorder struct{ db *store.DB }
 func (r recorder) RecordDecision(ctx context.Context, d *audit.Decision, basis interface{ Stale() bool }) error {
 	return translate(r.db.RecordDecision(ctx, d, basis))
 }
+
+// History implements token.Recorder.
+func (r recorder) History() interface{ Stale() bool } { return r.db.History() }

@@ -123,6 +123,19 @@ func (f *feed) catchUp(ctx context.Context, q querier) error {
 	return nil
 }
 
+// history is a basis that is stale once everything was forgotten.
+type history struct {
+	feed  *feed
+	epoch int64
+}
+
+// Stale reports whether the database may have lost what it held.
+func (h history) Stale() bool { return h.feed.epoch.Load() != h.epoch }
+
+// History returns a basis for RecordDecision that is stale once the database
+// may have lost what it held before, as in a failover.
+func (db *DB) History() interface{ Stale() bool } { return history{&db.feed, db.feed.epoch.Load()} }
+
 // kinds returns the distinct kinds of key, so that a listener hears of each
 // once.
 func kinds(touched []touch) []string {

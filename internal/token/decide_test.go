@@ -228,6 +228,17 @@ func TestDecisionsRestOnTheDatabase(t *testing.T) {
 	}
 }
 
+// A decision that was made again is given up when the database was replaced
+// meanwhile: it may rest on what was lost.
+func TestNoDecisionOnWhatWasLost(t *testing.T) {
+	w := newWorld(t)
+	w.busy, w.lost = true, true
+	recorder, answer := w.send(t, V2, tenantID, w.form().Encode())
+	if code(answer) != oauth.TransientFailure || recorder.Code != 503 || len(w.decisions) != 0 {
+		t.Errorf("%v, %d records", answer, len(w.decisions))
+	}
+}
+
 // A credential that is deleted while the issuer's keys are fetched does not
 // give a token: the answer would come after the delete returned.
 func TestRevocationDuringTheFetch(t *testing.T) {

@@ -42,6 +42,9 @@ type Signer interface {
 // ErrOutdated; from then on the Directory gives what the database holds.
 type Recorder interface {
 	RecordDecision(ctx context.Context, d *audit.Decision, basis interface{ Stale() bool }) error
+	// History is a basis that is stale once the database may have lost what
+	// it held when History was called, as in a failover.
+	History() interface{ Stale() bool }
 }
 
 // Outcome is what an observer learns of one request.

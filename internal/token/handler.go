@@ -61,8 +61,9 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	refusal := e.decide(w, r, x, tenantRef)
 	err := e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), x)
 	if errors.Is(err, ErrOutdated) {
+		history := e.cfg.Recorder.History()
 		refusal = e.decideAgain(r.Context(), x, tenantRef)
-		err = e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), nil)
+		err = e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), history)
 	}
 	if err != nil {
 		// What cannot be recorded is not issued.

@@ -50,6 +50,7 @@ type world struct {
 	recordErr   error
 	decisions   []*audit.Decision
 	outcomes    []Outcome
+	lost        lost // whether the database lost what it held
 	outdated    int  // decisions that had to be made again
 	busy        bool // every record is out of date as soon as it is read
 	private     ed25519.PrivateKey
@@ -139,6 +140,12 @@ func (w *world) RecordDecision(_ context.Context, d *audit.Decision, basis inter
 	w.decisions = append(w.decisions, d)
 	return w.recordErr
 }
+
+func (w *world) History() interface{ Stale() bool } { return &w.lost }
+
+type lost bool
+
+func (l *lost) Stale() bool { return bool(*l) }
 
 type fakeSigner struct{}
 
