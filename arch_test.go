@@ -33,14 +33,14 @@ var mayImport = map[string][]string{
 	"internal/management": {"internal/directory"},
 	"internal/profile":    {"internal/directory", "internal/jose", "internal/strictjson"},
 	// What talks to the outside: the disk, other servers, Prometheus.
-	"internal/metrics": {"internal/oauth"},
+	"internal/metrics": {"internal/limit", "internal/oauth"},
 	"internal/oidc":    {"internal/jose", "internal/strictjson"},
 	"internal/store":   {"internal/directory", "internal/audit", "internal/limit"},
 	"internal/keys":    {"internal/jose", "internal/store"},
 	"internal/trail":   {"internal/audit", "internal/store"},
 	// What decides. Neither of the first two stores or dials.
 	"internal/federation": {"internal/directory", "internal/jose", "internal/oauth", "internal/strictjson"},
-	"internal/token":      {"internal/audit", "internal/directory", "internal/federation", "internal/oauth"},
+	"internal/token":      {"internal/audit", "internal/directory", "internal/federation", "internal/limit", "internal/oauth"},
 	"internal/graph":      {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/arm":        {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/trust":      {"internal/directory", "internal/strictjson"},
@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"internal/server": {"internal/arm", "internal/audit", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
-	"cmd/cambio": {"internal/admin", "internal/audit", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/management", "internal/oauth", "internal/oidc",
+	"cmd/cambio": {"internal/admin", "internal/audit", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
 		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/trail", "internal/trust"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},

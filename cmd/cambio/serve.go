@@ -19,6 +19,7 @@ import (
 
 	"cambio/internal/config"
 	"cambio/internal/keys"
+	"cambio/internal/limit"
 	"cambio/internal/oidc"
 	"cambio/internal/server"
 	"cambio/internal/store"
@@ -85,16 +86,21 @@ func serve(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+	opt.CertificateExpiry = certificate.Expiry
 	s, err := server.New(ctx, opt)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	_, stopTrail, err := keepTrail(ctx, cfg, db)
+	keeper, stopTrail, err := keepTrail(ctx, cfg, db)
 	if err != nil {
 		return err
 	}
 	defer stopTrail()
+	s.MeasureAudit(func() server.AuditFigures {
+		st := keeper.Stats()
+		return server.AuditFigures{Checkpoint: st.Checkpoint, Exported: st.Exported, ExportFailing: st.ExportError, Held: st.Held}
+	})
 	public := server.NewHTTPServer(s.Handler(), log)
 	public.TLSConfig = certificate.Config()
 	listener, err := net.Listen("tcp", cfg.Public.Listen)
@@ -102,7 +108,7 @@ func serve(ctx context.Context, cfg config.Config) error {
 		return fmt.Errorf("public.listen: %w", err)
 	}
 	failed := make(chan error, 2)
-	limited := netutil.LimitListener(listener, cfg.Public.MaxConnections)
+	limited := server.LimitSources(netutil.LimitListener(listener, cfg.Public.MaxConnections), cfg.Limits.ConnectionsPerSource, opt.TrustedProxies)
 	go func() { failed <- public.ServeTLS(limited, "", "") }()
 	operations, err := serveOperations(cfg.Operations.Listen, s, log, failed)
 	if err != nil {
@@ -152,7 +158,13 @@ func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options,
 	if err != nil {
 		return server.Options{}, err
 	}
+	proxies, err := config.Prefixes(cfg.Public.TrustedProxies)
+	if err != nil {
+		return server.Options{}, err
+	}
 	return server.Options{
+		Refusals:       limit.Refusals{Source: cfg.Limits.RefusalsPerSource, Client: cfg.Limits.RefusalsPerClient, Issuer: cfg.Limits.RefusalsPerIssuer, All: cfg.Limits.Refusals},
+		TrustedProxies: proxies, Version: version(),
 		BaseURL: cfg.BaseURL, DB: db, KEK: kek, Keys: keyPolicy(cfg), Issuers: issuers, IssuedAtOptional: optional,
 		Management: server.ManagementLimits{Reads: cfg.Management.ReadsPerSecond, Writes: cfg.Management.WritesPerSecond},
 		Records:    store.RecordsConfig{Bytes: int(cfg.Cache.RecordBytes)}, Clock: time.Now, Log: log,

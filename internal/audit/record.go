@@ -49,6 +49,7 @@ type Decision struct {
 	TokenKeyID     string
 	ExpiresAt      time.Time
 	Source         string // network address of the caller
+	Skipped        int    // requests like this one that have no record, since the last one like it that has
 	Explanation    []byte // one JSON value, or nil
 }
 
@@ -84,6 +85,7 @@ func (d *Decision) AppendJSON(dst []byte) []byte {
 	o.string("tokenKeyId", d.TokenKeyID)
 	o.time("expiresAt", d.ExpiresAt)
 	o.string("source", d.Source)
+	o.int("skipped", d.Skipped)
 	o.value("explanation", d.Explanation)
 	return o.close()
 }

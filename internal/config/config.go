@@ -35,6 +35,7 @@ type Config struct {
 	Issuers    Issuers    `yaml:"issuers" doc:"How external identity providers are reached."`
 	Management Management `yaml:"management" doc:"The management APIs."`
 	Audit      Audit      `yaml:"audit" doc:"The audit trail."`
+	Limits     Limits     `yaml:"limits" doc:"What requests that are refused may cost. A client that was issued a token lately is examined all the same, at the same source."`
 	Cache      Cache      `yaml:"cache" doc:"Memory bounds."`
 	Log        Log        `yaml:"log" doc:"Logging to standard error, as JSON."`
 }
@@ -45,6 +46,7 @@ type Public struct {
 	CertificateFile string        `yaml:"certificate_file" doc:"PEM file with the server's certificate chain. Required. Read again when it changes."`
 	KeyFile         string        `yaml:"key_file" doc:"PEM file with the certificate's private key. Required."`
 	MaxConnections  int           `yaml:"max_connections" doc:"How many connections are open at a time; more wait. Each may hold about 100 KB while its request arrives."`
+	TrustedProxies  []string      `yaml:"trusted_proxies" doc:"Address ranges (CIDR) of proxies in front. The last address in X-Forwarded-For that is not one of them counts as where a request came from, in limits and in the audit trail. Empty: none, and the header is ignored."`
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" doc:"How long requests may go on after a stop signal."`
 }
 
@@ -112,6 +114,22 @@ type Cache struct {
 	RecordBytes int64 `yaml:"record_bytes" doc:"Bytes of compiled client and resource records that are kept."`
 }
 
+// Limits bound what some may cost the others.
+type Limits struct {
+	RefusalsPerSource    int `yaml:"refusals_per_source" doc:"How many refused token requests of one network address (of IPv6: one /64) are examined in a second; ten seconds' worth may come at once. More get 429 with Retry-After, without being examined. 0: no bound, here and below."`
+	RefusalsPerClient    int `yaml:"refusals_per_client" doc:"Likewise of one client, from anywhere."`
+	RefusalsPerIssuer    int `yaml:"refusals_per_issuer" doc:"Likewise with tokens of one issuer."`
+	Refusals             int `yaml:"refusals" doc:"Likewise of all together."`
+	ConnectionsPerSource int `yaml:"connections_per_source" doc:"How many connections of one network address are open at a time; more are closed. Those of trusted proxies are not counted."`
+}
+
+func (l *Limits) validate(p *problems) {
+	for name, n := range map[string]int{"refusals_per_source": l.RefusalsPerSource, "refusals_per_client": l.RefusalsPerClient, "refusals_per_issuer": l.RefusalsPerIssuer,
+		"refusals": l.Refusals, "connections_per_source": l.ConnectionsPerSource} {
+		p.check(n >= 0, "limits.%s must not be negative", name)
+	}
+}
+
 // Audit is what becomes of the audit trail.
 type Audit struct {
 	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"How often a checkpoint is signed, if there are new records; 0: never. What came after the last one can be cut off without trace."`
@@ -161,6 +179,7 @@ func Default() Config {
 		Issuers:    Issuers{MaxKeys: 100},
 		Management: Management{ReadsPerSecond: 1000, WritesPerSecond: 500},
 		Audit:      Audit{CheckpointEvery: 5 * time.Minute, Retain: 400 * 24 * time.Hour},
+		Limits:     Limits{RefusalsPerSource: 50, RefusalsPerClient: 200, RefusalsPerIssuer: 200, Refusals: 2000, ConnectionsPerSource: 1024},
 		Cache:      Cache{RecordBytes: 64 << 20},
 		Log:        Log{Level: "info"},
 	}
@@ -242,6 +261,8 @@ func (c *Config) Validate() error {
 	p.check(ValidLevel(c.Log.Level), "log.level %q must be debug, info, warn or error", c.Log.Level)
 	c.Issuers.validate(&p)
 	c.Audit.validate(&p)
+	c.Limits.validate(&p)
+	p.prefixes("public.trusted_proxies", c.Public.TrustedProxies)
 	return p.err()
 }
 

@@ -38,12 +38,15 @@ func New(perSecond float64, burst int, now func() time.Time) *Limiters {
 	return &Limiters{limit: rate.Limit(perSecond), burst: burst, now: now, seed: maphash.MakeSeed(), newer: make(map[hash]*rate.Limiter)}
 }
 
-func (l *Limiters) hash(tenantID, name string) hash {
+func (l *Limiters) hash(tenantID, name string) hash { return hashOf(l.seed, tenantID, name) }
+
+// hashOf hashes two names, the first of which has no zero byte.
+func hashOf(seed maphash.Seed, first, second string) hash {
 	var h maphash.Hash
-	h.SetSeed(l.seed)
-	h.WriteString(tenantID)
-	h.WriteByte(0) // not in a tenant's id
-	h.WriteString(name)
+	h.SetSeed(seed)
+	h.WriteString(first)
+	h.WriteByte(0)
+	h.WriteString(second)
 	return hash(h.Sum64())
 }
 

@@ -1,4 +1,4 @@
-// Package metrics names every metric of the server, in this one file.
+// Package metrics names every metric of the server, in one catalogue.
 //
 // Labels come from closed sets: refusal codes, algorithms, outcomes of
 // fetches. Nothing that a caller sent ever becomes a label.
@@ -13,60 +13,117 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"cambio/internal/limit"
 	"cambio/internal/oauth"
 )
 
 // Metrics is one registry with the server's metrics. It is safe for
 // concurrent use.
 type Metrics struct {
-	registry  *prometheus.Registry
-	exchanges map[oauth.Code]prometheus.Counter // resolved once: the token path must not hash labels
-	seconds   prometheus.Histogram
-	fetches   *prometheus.CounterVec
-	requests  *prometheus.CounterVec
+	registry *prometheus.Registry
+	// Resolved once: the token path must not hash labels.
+	exchanges         map[oauth.Code]prometheus.Counter
+	limited           map[string]prometheus.Counter
+	exchangeSeconds   prometheus.Histogram
+	fetches           *prometheus.CounterVec
+	fetchSeconds      prometheus.Histogram
+	management        *prometheus.CounterVec
+	managementSeconds prometheus.Histogram
 }
+
+// buckets are bounds of histograms, in seconds.
+var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 // New makes the registry.
 func New() *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), exchanges: map[oauth.Code]prometheus.Counter{}}
-	exchanges := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cambio_token_requests_total",
-		Help: "Answers of the token endpoint by AADSTS code; code 0 is an issued token."}, []string{"code", "error"})
+	m := &Metrics{registry: prometheus.NewRegistry(), exchanges: map[oauth.Code]prometheus.Counter{}, limited: map[string]prometheus.Counter{}}
+	exchanges, limited := m.counters(TokenRequests), m.counters(TokenLimited)
 	m.exchanges[0] = exchanges.WithLabelValues("0", "")
 	for _, row := range oauth.Catalogue() {
 		m.exchanges[row.Code] = exchanges.WithLabelValues(strconv.Itoa(int(row.Code)), row.Error)
 	}
-	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "cambio_token_request_seconds",
-		Help:    "Time from the first byte of a token request's body to its answer, audit record included.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}})
-	m.fetches = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cambio_issuer_fetches_total",
-		Help: "Fetches of discovery documents and key sets of external issuers."}, []string{"document", "outcome"})
-	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cambio_management_requests_total",
-		Help: "Answers of the management APIs by status class."}, []string{"status"})
-	m.registry.MustRegister(exchanges, m.seconds, m.fetches, m.requests, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, kind := range limit.Kinds {
+		m.limited[kind] = limited.WithLabelValues(kind)
+	}
+	m.exchangeSeconds, m.fetchSeconds, m.managementSeconds = m.histogram(TokenSeconds), m.histogram(IssuerFetchSeconds), m.histogram(ManagementSeconds)
+	m.fetches, m.management = m.counters(IssuerFetches), m.counters(Management)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// Exchange counts one answer of the token endpoint.
-func (m *Metrics) Exchange(code oauth.Code, took time.Duration) {
+func (m *Metrics) counters(name string) *prometheus.CounterVec {
+	d := definition(name)
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, d.Labels)
+	m.registry.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) histogram(name string) prometheus.Histogram {
+	d := definition(name)
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: buckets})
+	m.registry.MustRegister(h)
+	return h
+}
+
+// Exchange counts one answer of the token endpoint. Limited says which
+// allowance had run out, so that the request was not examined; else it is
+// empty.
+func (m *Metrics) Exchange(code oauth.Code, limited string, took time.Duration) {
 	if c := m.exchanges[code]; c != nil {
 		c.Inc()
 	}
-	m.seconds.Observe(took.Seconds())
+	if limited == "" {
+		m.exchangeSeconds.Observe(took.Seconds())
+	} else if c := m.limited[limited]; c != nil {
+		c.Inc()
+	}
 }
 
 // Fetch counts one outbound fetch. Outcome is "ok" or a reason from package
 // oidc's closed list.
-func (m *Metrics) Fetch(document, outcome string) { m.fetches.WithLabelValues(document, outcome).Inc() }
-
-// Management counts one answer of a management API.
-func (m *Metrics) Management(status int) {
-	m.requests.WithLabelValues(strconv.Itoa(status/100) + "xx").Inc()
+func (m *Metrics) Fetch(document, outcome string, took time.Duration) {
+	m.fetches.WithLabelValues(document, outcome).Inc()
+	m.fetchSeconds.Observe(took.Seconds())
 }
 
-// Counter registers a count that somebody else keeps, read at each scrape.
-func (m *Metrics) Counter(name, help string, read func() float64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+// Management counts one answer of a management API.
+func (m *Metrics) Management(api string, status int, took time.Duration) {
+	m.management.WithLabelValues(api, strconv.Itoa(status/100)+"xx").Inc()
+	m.managementSeconds.Observe(took.Seconds())
+}
+
+// Func registers a figure that somebody else keeps, read at each scrape, under
+// a name of the catalogue with the values of its labels.
+func (m *Metrics) Func(name string, read func() float64, labels ...string) {
+	d := definition(name)
+	if len(labels) != len(d.Labels) {
+		panic("metrics: " + name + " has other labels")
+	}
+	values := prometheus.Labels{}
+	for i, label := range d.Labels {
+		values[label] = labels[i]
+	}
+	if d.Type == counter {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: d.Name, Help: d.Help, ConstLabels: values}, read))
+		return
+	}
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: d.Name, Help: d.Help, ConstLabels: values}, read))
+}
+
+// Time is a moment as a figure: seconds since 1970, 0 for none.
+func Time(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+// Bool is 1 for true.
+func Bool(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Handler serves the metrics in Prometheus' text format.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"cambio/internal/arm"
 	"cambio/internal/graph"
@@ -52,7 +53,8 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 // who holds the route's permission.
 func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 	recorder := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-	defer func() { s.metrics.Management(recorder.status) }()
+	began := time.Now()
+	defer func() { s.metrics.Management(apiNames[m.route.api], recorder.status, time.Since(began)) }()
 	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
 	call := &management.Call{Params: m.params, RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
 	tenant, caller, err := s.authenticate(r)
@@ -82,8 +84,20 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 			}
 			return err
 		}
-		m.route.managed(recorder, r, call)
+		s.manage(recorder, r, m.route, call)
 	}
+}
+
+// manage runs the handler of a route; reads take their turn.
+func (s *Server) manage(w http.ResponseWriter, r *http.Request, rt *route, call *management.Call) {
+	if rt.rate == management.RateRead {
+		leave, err := s.pacer.enter(r.Context())
+		if err != nil {
+			return // the caller has gone
+		}
+		defer leave()
+	}
+	rt.managed(w, r, call)
 }
 
 // challenge says how to authenticate, as every 401 must (RFC 9110 §15.5.2).

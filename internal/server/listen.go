@@ -58,6 +58,13 @@ func (c *CertificateFiles) read() error {
 	return nil
 }
 
+// Expiry is when the certificate that is served expires.
+func (c *CertificateFiles) Expiry() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current.Leaf.NotAfter
+}
+
 // Config is a TLS configuration that serves the certificate.
 func (c *CertificateFiles) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}

@@ -20,6 +20,9 @@ const (
 	trustAPI
 )
 
+// apiNames are what metrics call the families.
+var apiNames = map[api]string{graphAPI: "graph", armAPI: "arm", trustAPI: "trust"}
+
 // route is one row of the route table: everything that the server can be
 // asked, and what it takes to ask it.
 type route struct {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -37,9 +38,21 @@ type Options struct {
 
 	LifetimeMin, LifetimeMax time.Duration
 
+	// Refusals are what refused token requests may cost. The zero value is no
+	// bound.
+	Refusals limit.Refusals
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-For counts.
+	TrustedProxies []netip.Prefix
+
 	// Management is how many requests one caller of the management APIs may
 	// send. The zero value stands for DefaultManagementLimits.
 	Management ManagementLimits
+
+	// Version is what the metrics say it is.
+	Version string
+	// CertificateExpiry is when the TLS certificate expires; nil if it is not
+	// known.
+	CertificateExpiry func() time.Time
 
 	// ManagementURIs are further identifiers of the management resource.
 	ManagementURIs []string
@@ -90,6 +103,7 @@ type Server struct {
 	metrics        *metrics.Metrics
 	router         *router
 	allowances     map[management.RateClass]*limit.Limiters
+	pacer          *pacer
 	keysChanged    chan struct{} // capacity 1: wakes maintain
 	keysUnread     atomic.Bool   // the last reading of the signing keys failed
 	stop           context.CancelFunc
@@ -119,7 +133,8 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	}
 	s.directory = &tokenDirectory{db: opt.DB, records: opt.DB.Records(opt.Records), managementURIs: s.managementURIs}
 	s.endpoint = token.New(token.Config{BaseURL: opt.BaseURL, Directory: s.directory, Verifier: s.verifier(),
-		Signer: ring, Recorder: recorder{opt.DB}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange})
+		Signer: ring, Recorder: recorder{opt.DB}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange,
+		Source: sourceOf(opt.TrustedProxies), Gate: limit.NewGate(opt.Refusals, opt.Clock)})
 	pageKey, err := opt.KEK.Derive("page tokens")
 	if err != nil {
 		return nil, err
@@ -128,8 +143,8 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 		ManagementAppID: s.directory.managementAppID, PageKey: pageKey, Logger: opt.Log, Clock: opt.Clock})
 	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, PageKey: pageKey, Logger: opt.Log})
 	s.trust = trustapi.New(trustapi.Config{DB: opt.DB, CheckIssuer: s.checkIssuer, ManagementAppID: s.directory.managementAppID, Logger: opt.Log})
-	s.metrics.Counter("cambio_store_commits_total", "Transactions committed by the store's writer.", func() float64 { return float64(opt.DB.Stats().Commits) })
-	s.metrics.Counter("cambio_store_writes_total", "Decisions and management writes in those transactions.", func() float64 { return float64(opt.DB.Stats().Jobs) })
+	s.measure()
+	s.pacer = newPacer()
 	s.allowances = opt.Management.allowances(opt.Clock)
 	s.router = newRouter(s.routes())
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -256,7 +271,7 @@ func (s *Server) readKeys(ctx context.Context) {
 }
 
 func (s *Server) observeExchange(o token.Outcome) {
-	s.metrics.Exchange(o.Code, o.Duration)
+	s.metrics.Exchange(o.Code, o.Limited, o.Duration)
 	level, message := slog.LevelDebug, "token issued"
 	if o.Code != 0 {
 		level, message = slog.LevelInfo, "token refused"
@@ -268,7 +283,7 @@ func (s *Server) observeExchange(o token.Outcome) {
 }
 
 func (s *Server) observeFetch(e oidc.FetchEvent) {
-	s.metrics.Fetch(e.Document, e.Outcome())
+	s.metrics.Fetch(e.Document, e.Outcome(), e.Duration)
 	if e.Err != nil {
 		s.opt.Log.Warn("issuer fetch failed", "issuer", e.Issuer, "url", e.URL, "reason", e.Outcome(), "cause", errors.Unwrap(e.Err))
 	} else {

@@ -48,6 +48,7 @@ type cache struct {
 	order      *list.List    // of *entry, newest in front
 	hand       *list.Element // where the search for a victim goes on
 	bytes      int
+	evictions  int64
 	loads      map[cacheKey]*loading
 	generation int64                   // number of drops so far
 	epoch      int64                   // number of clears so far
@@ -173,6 +174,7 @@ func (c *cache) evict() {
 		}
 	}
 	c.hand = at
+	c.evictions++
 	c.remove(at.Value.(*entry))
 }
 
@@ -226,6 +228,13 @@ func (c *cache) clear() {
 	for c.order.Len() > 0 {
 		c.remove(c.order.Back().Value.(*entry))
 	}
+}
+
+// stats returns how many entries were evicted, and the size of what is there.
+func (c *cache) stats() (evictions int64, bytes int) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.evictions, c.bytes
 }
 
 // manyCredentials is from how many credentials on an obsolete client record

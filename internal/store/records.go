@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"cambio/internal/directory"
@@ -29,6 +30,22 @@ type Records struct {
 	db     *DB
 	cache  *cache
 	misses *limit.Limiters // of look-ups that found nothing
+
+	found, absent, failed atomic.Int64 // loads
+}
+
+// RecordStats are counts since the start, and the memory of the moment.
+type RecordStats struct {
+	Found, Absent, Failed int64 // loads from the database
+	Evictions             int64 // for want of room
+	Bytes                 int   // estimated
+}
+
+// Stats returns the counts so far.
+func (r *Records) Stats() RecordStats {
+	st := RecordStats{Found: r.found.Load(), Absent: r.absent.Load(), Failed: r.failed.Load()}
+	st.Evictions, st.Bytes = r.cache.stats()
+	return st
 }
 
 // Records makes a cache of compiled records over db.
@@ -171,12 +188,15 @@ func (r *Records) read(ctx context.Context, key cacheKey, fn loader) (*entry, er
 	}
 	e, err := fn(ctx, s, key, r.cache.previous(key))
 	if IsNotFound(err) {
+		r.absent.Add(1)
 		r.misses.Allow(key.tenantID, key.name)
 		return nil, ErrNotFound
 	}
 	if err != nil {
+		r.failed.Add(1)
 		return nil, readError(ctx, err)
 	}
+	r.found.Add(1)
 	return e, nil
 }
 

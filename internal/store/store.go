@@ -112,10 +112,11 @@ type Stats struct {
 	Queued       int           // writes and decisions that wait
 	SQLReads     int64         // queries of the read methods and of Records
 	Polls        int64         // looks for changes of other processes; not in SQLReads
+	Sessions     int64         // of writers with the database, begun
 	FeedPosition int64         // up to which changes are known here
 }
 
-type counters struct{ commits, commitNanos, jobs, outdated, reads, polls atomic.Int64 }
+type counters struct{ commits, commitNanos, jobs, outdated, reads, polls, sessions atomic.Int64 }
 
 // Stats returns the counts so far.
 func (db *DB) Stats() Stats {
@@ -131,6 +132,7 @@ func (db *DB) Stats() Stats {
 		Queued:       queued,
 		SQLReads:     db.counters.reads.Load(),
 		Polls:        db.counters.polls.Load(),
+		Sessions:     db.counters.sessions.Load(),
 		FeedPosition: db.feed.applied.Load(),
 	}
 }

@@ -147,20 +147,13 @@ type writer struct {
 	batch    []*job
 	lingerer *time.Timer
 
-	// Of linger: how many jobs the last full wait brought together, 0 before
-	// there was one, and how many batches were committed since.
-	expected, sinceProbe int
+	lingering
 }
-
-// probeEvery is how many batches are committed as soon as they have the
-// expected size before one waits for the full time again, to see whether more
-// callers have come.
-const probeEvery = 16
 
 func newWriter(db *DB, queue chan *job) *writer {
 	lingerer := time.NewTimer(time.Hour)
 	lingerer.Stop()
-	return &writer{db: db, queue: queue, lingerer: lingerer}
+	return &writer{db: db, queue: queue, lingerer: lingerer, lingering: lingering{refusals: newRefusalCommits()}}
 }
 
 // run commits batches until the queue is closed and empty.
@@ -174,6 +167,7 @@ func (w *writer) run() {
 		if len(w.batch) <= 1 {
 			w.expected = 0
 		}
+		w.measure(len(w.batch), time.Now())
 		clear(w.batch)
 	}
 }
@@ -195,55 +189,10 @@ func (w *writer) collect(first *job) {
 		}
 		break
 	}
-	if w.db.cfg.Linger > 0 && (w.expected > 0 || len(w.batch) > 1) {
+	w.awaitCompany()
+	if w.worthLingering() {
 		w.linger()
 	}
-}
-
-// linger waits for more jobs while callers are many: a commit costs as much
-// CPU as ten rows, most of it the kernel's part of fsync. A caller that is
-// alone never waits, and a batch as large as the last full wait made one is
-// committed at once: those who are to come have come.
-//
-// Measured with BenchmarkRecordDecision on two cores (µs of CPU per row, rows
-// per commit in brackets), callers working 400 µs between their records:
-//
-//	             no linger    1 ms        2 ms
-//	 1 caller    133 (1)      132 (1)     140 (1)
-//	 8 callers    49 (3.2)     27 (7.7)    36 (7.8)
-//	64 callers    43 (8.1)     36 (12)     10 (28)
-//
-// and without work in between 8 callers 41 (4.0) against 25 (8.0), in less
-// time for each, since a full batch does not wait.
-//
-// The default is 5 ms, by the whole server (bench, 32 connections, GOGC=400):
-// an exchange then costs 1.081 times the floor with RS256 and 1.150 times with
-// ES256. The wait rarely lasts that long, since the expected number ends it.
-func (w *writer) linger() {
-	w.sinceProbe++
-	probe := w.expected == 0 || w.sinceProbe >= probeEvery
-	if !probe && len(w.batch) >= w.expected {
-		w.expected = len(w.batch)
-		return
-	}
-	if probe {
-		w.sinceProbe = 0
-	}
-	w.lingerer.Reset(w.db.cfg.Linger)
-	defer w.lingerer.Stop()
-	for len(w.batch) < w.db.cfg.MaxBatch && (probe || len(w.batch) < w.expected) {
-		select {
-		case j, ok := <-w.queue:
-			if !ok {
-				return
-			}
-			w.add(j)
-		case <-w.lingerer.C:
-			w.expected = len(w.batch)
-			return
-		}
-	}
-	w.expected = len(w.batch)
 }
 
 // add claims a job for the batch, unless nobody wants it any more.
@@ -350,6 +299,7 @@ func (w *writer) open(ctx context.Context) (*session, error) {
 		w.db.feed.forget(head)
 	}
 	w.reopens = true
+	w.db.counters.sessions.Add(1)
 	return s, nil
 }
 

@@ -5,10 +5,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"unicode/utf8"
 	"unsafe"
 
 	"cambio/internal/directory"
+	"cambio/internal/limit"
 	"cambio/internal/oauth"
 )
 
@@ -265,6 +267,52 @@ func TestTenantNarrowedDuringTheFetch(t *testing.T) {
 	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.AlgorithmNotSupported {
 		t.Errorf("AADSTS%d for EdDSA in a tenant that is strict by now", code(answer))
 	}
+}
+
+// Requests that are not examined are answered 429; one in a while is recorded,
+// and none of them keeps a client away that was issued a token.
+func TestLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLimitedWorld(t, limit.Refusals{Source: 1, Client: 100, Issuer: 100, All: 1000})
+		good, bad := w.form().Encode(), w.form()
+		bad.Set("client_assertion", "nonsense")
+		if _, answer := w.send(t, V2, tenantID, good); code(answer) != 0 {
+			t.Fatal(answer)
+		}
+		examined, limited := 0, 0
+		stranger := w.form()
+		stranger.Set("client_id", "11111111-1111-4111-8111-111111111111")
+		for range 14 {
+			recorder, answer := w.send(t, V2, tenantID, stranger.Encode())
+			switch code(answer) {
+			case oauth.ClientNotFound:
+				examined++
+			case oauth.TooManyRequests:
+				limited++
+				if recorder.Code != 429 || recorder.Header().Get("Retry-After") != "1" {
+					t.Errorf("%d %v", recorder.Code, recorder.Header())
+				}
+			}
+		}
+		if examined != 10 || limited != 4 {
+			t.Errorf("%d examined, %d limited", examined, limited)
+		}
+		if n := len(w.decisions); n != 12 || w.decisions[11].Code != int(oauth.TooManyRequests) {
+			t.Errorf("%d records", n)
+		}
+		if w.outcomes[14].Limited != "source" {
+			t.Errorf("outcome %+v", w.outcomes[14])
+		}
+		if _, answer := w.send(t, V2, tenantID, good); code(answer) != 0 {
+			t.Errorf("the client is kept away: %v", answer)
+		}
+		if _, answer := w.send(t, V2, tenantID, bad.Encode()); code(answer) != oauth.MalformedAssertion {
+			t.Errorf("its refusals are examined: %v", answer)
+		}
+		if _, answer := w.send(t, V2, tenantID, "grant_type=%zz"); code(answer) != oauth.TooManyRequests {
+			t.Errorf("what cannot be read counts for its source: %v", answer)
+		}
+	})
 }
 
 // What is kept of a request must not keep its whole body alive.

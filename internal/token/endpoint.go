@@ -3,11 +3,13 @@ package token
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"cambio/internal/audit"
 	"cambio/internal/directory"
 	"cambio/internal/federation"
+	"cambio/internal/limit"
 	"cambio/internal/oauth"
 )
 
@@ -50,6 +52,7 @@ type Recorder interface {
 // Outcome is what an observer learns of one request.
 type Outcome struct {
 	Code       oauth.Code // 0: allowed
+	Limited    string     // which allowance had run out, so that the request was not examined
 	Reason     string     // of a refusal, as shown to the caller
 	Algorithm  string     // of the issued token
 	Duration   time.Duration
@@ -67,7 +70,9 @@ type Config struct {
 	Signer    Signer
 	Recorder  Recorder
 	Clock     func() time.Time
-	Lifetime  func() time.Duration // of the next token
+	Lifetime  func() time.Duration       // of the next token
+	Source    func(*http.Request) string // the network address that a request came from
+	Gate      *limit.Gate
 	Observe   func(Outcome)
 }
 

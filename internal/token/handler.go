@@ -9,6 +9,7 @@ import (
 	"cambio/internal/audit"
 	"cambio/internal/directory"
 	"cambio/internal/federation"
+	"cambio/internal/limit"
 	"cambio/internal/oauth"
 )
 
@@ -20,6 +21,8 @@ type exchange struct {
 	traceID       string
 	correlationID string
 	source        string
+	limited       limit.Kind // what had run out, so that it was not examined
+	skipped       int64      // requests like it that were not recorded
 
 	request    request
 	tenant     *directory.TenantRecord
@@ -38,6 +41,9 @@ type exchange struct {
 func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door, tenantRef string) {
 	x := e.begin(r, door)
 	refusal := e.exchange(w, r, x, tenantRef)
+	if x.limited != limit.None {
+		e.cfg.Gate.Wait(r.Context())
+	}
 	x.echo(w, r)
 	if refusal != nil {
 		e.writeRefusal(w, x, refusal)
@@ -59,6 +65,9 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	// A caller that hangs up leaves its record all the same.
 	recording := context.WithoutCancel(r.Context())
 	refusal := e.decide(w, r, x, tenantRef)
+	if x.limited != limit.None && !x.note(e.cfg.Gate) {
+		return refusal // it was not examined, and others like it are recorded
+	}
 	err := e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), x)
 	if errors.Is(err, ErrOutdated) {
 		history := e.cfg.Recorder.History()
@@ -69,13 +78,54 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 		// What cannot be recorded is not issued.
 		refusal = oauth.Refuse(oauth.TransientFailure).After(time.Second)
 	}
+	e.settle(x, refusal)
 	return refusal
+}
+
+// subject is what the request says of itself, as far as it is known.
+func (x *exchange) subject() limit.Subject {
+	s := limit.Subject{Source: x.source, Client: canonicalGUID(x.request.clientID)}
+	if x.assertion != nil {
+		s.Issuer = x.assertion.Issuer
+	}
+	return s
+}
+
+// admit refuses to examine a request whose source, client or issuer has used
+// up what refusals may cost.
+func (e *Endpoint) admit(x *exchange) *oauth.Error {
+	if x.limited = e.cfg.Gate.Admit(x.subject()); x.limited != limit.None {
+		return oauth.Refuse(oauth.TooManyRequests).After(limit.Hold)
+	}
+	return nil
+}
+
+// note reports whether a request that was not examined is recorded: one in a
+// while, with the number of those that were not.
+func (x *exchange) note(gate *limit.Gate) (say bool) {
+	say, x.skipped = gate.Note(x.limited, x.started)
+	return say
+}
+
+// settle takes a refusal from the allowances, or notes that a token was
+// issued. What is the server's own trouble costs nobody anything.
+func (e *Endpoint) settle(x *exchange, refusal *oauth.Error) {
+	switch {
+	case refusal == nil:
+		e.cfg.Gate.Issued(x.subject())
+	case refusal.Status < http.StatusInternalServerError && x.limited == limit.None:
+		e.cfg.Gate.Refused(x.subject())
+	}
 }
 
 // decide runs the checks in their order and signs the token.
 func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, x *exchange, tenantRef string) *oauth.Error {
 	var refusal *oauth.Error
-	if x.request, refusal = parseRequest(w, r, x); refusal != nil {
+	x.request, refusal = parseRequest(w, r, x)
+	if limited := e.admit(x); limited != nil {
+		return limited
+	}
+	if refusal != nil {
 		return refusal
 	}
 	return e.decideFor(r.Context(), x, tenantRef)
@@ -134,6 +184,9 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 		return oauth.Refuse(oauth.FederationDisabled)
 	}
 	if !x.proven {
+		if refusal = e.admit(x); refusal != nil { // now that the issuer is known
+			return refusal
+		}
 		if refusal = e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat); refusal != nil {
 			return refusal
 		}
@@ -158,7 +211,7 @@ func (e *Endpoint) directoryRefusal(err error, x *exchange) *oauth.Error {
 
 // decision is the audit record of the exchange.
 func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
-	d := &audit.Decision{At: x.started, CorrelationID: x.correlationID, TraceID: x.traceID, Source: x.source,
+	d := &audit.Decision{At: x.started, CorrelationID: x.correlationID, TraceID: x.traceID, Source: x.source, Skipped: int(x.skipped),
 		ClientID: oauth.Show(x.request.clientID), Allowed: refusal == nil}
 	if refusal != nil {
 		d.Code = int(refusal.Code)
@@ -184,7 +237,7 @@ func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
 }
 
 func (x *exchange) outcome(refusal *oauth.Error, now time.Time) Outcome {
-	o := Outcome{Duration: now.Sub(x.started), ClientID: x.request.clientID, TraceID: x.traceID, Algorithm: x.token.algorithm}
+	o := Outcome{Limited: limit.Kinds[x.limited], Duration: now.Sub(x.started), ClientID: x.request.clientID, TraceID: x.traceID, Algorithm: x.token.algorithm}
 	if refusal != nil {
 		o.Code, o.Reason = refusal.Code, refusal.Description
 	}

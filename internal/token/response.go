@@ -3,7 +3,6 @@ package token
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,7 +15,7 @@ import (
 // begin starts the event of a request.
 func (e *Endpoint) begin(r *http.Request, door Door) *exchange {
 	x := &exchange{door: door, started: e.cfg.Clock(), traceID: newGUID()}
-	x.source, _, _ = net.SplitHostPort(r.RemoteAddr)
+	x.source = e.cfg.Source(r)
 	if x.correlationID = CorrelationID(r); x.correlationID == "" {
 		x.correlationID = newGUID()
 	}

@@ -21,6 +21,7 @@ import (
 	"cambio/internal/directory"
 	"cambio/internal/federation"
 	"cambio/internal/jose"
+	"cambio/internal/limit"
 	"cambio/internal/oauth"
 )
 
@@ -54,24 +55,28 @@ type world struct {
 	outdated    int  // decisions that had to be made again
 	busy        bool // every record is out of date as soon as it is read
 	private     ed25519.PrivateKey
+	refusals    limit.Refusals
 	public      *jose.PublicKey
 	duringProof func()
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newLimitedWorld(t, limit.Refusals{}) }
+
+func newLimitedWorld(t testing.TB, refusals limit.Refusals) *world {
 	t.Helper()
 	pub, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{client: newClient(), resource: newResource(), private: private}
+	w := &world{client: newClient(), resource: newResource(), private: private, refusals: refusals}
 	if w.public, err = jose.NewPublicKey(pub, "k1", jose.EdDSA); err != nil {
 		t.Fatal(err)
 	}
 	clock := func() time.Time { return now }
 	verifier := federation.New(federation.Config{Keys: w, Clock: clock, Own: func(i string) bool { return strings.HasPrefix(i, "https://sts.example.net") }})
 	w.Endpoint = New(Config{BaseURL: "https://sts.example.net", Directory: w, Verifier: verifier, Signer: fakeSigner{}, Recorder: w, Clock: clock,
-		Lifetime: func() time.Duration { return time.Hour }, Observe: func(o Outcome) { w.outcomes = append(w.outcomes, o) }})
+		Lifetime: func() time.Duration { return time.Hour }, Observe: func(o Outcome) { w.outcomes = append(w.outcomes, o) },
+		Source: func(r *http.Request) string { return r.RemoteAddr }, Gate: limit.NewGate(w.refusals, clock)})
 	return w
 }
 

@@ -35,7 +35,7 @@ with_progress() {
 
 debian_packages() {
   local wanted=() pair
-  for pair in az:azure-cli etcd:etcd-server curl:curl openssl:openssl node:nodejs npm:npm; do
+  for pair in az:azure-cli etcd:etcd-server curl:curl openssl:openssl node:nodejs npm:npm promtool:prometheus; do
     command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}")
   done
   # Its programs are on no PATH. The cluster that Debian's package would start is not wanted.

@@ -31,6 +31,7 @@ const (
 	NodeClients   Part = "npm client libraries"
 	OIDCProvider  Part = "npm oidc-provider"
 	PostgreSQL    Part = "postgresql"
+	Promtool      Part = "promtool"
 )
 
 // KubernetesVersion is the release that install.sh builds.
@@ -74,7 +75,7 @@ func Find(p Part) (string, error) {
 
 func locate(p Part) (string, error) {
 	switch p {
-	case AzureCLI, Etcd:
+	case AzureCLI, Etcd, Promtool:
 		return exec.LookPath(string(p))
 	case PostgreSQL:
 		return postgres.Find("initdb")

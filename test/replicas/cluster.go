@@ -29,10 +29,13 @@ const audience = "api://AzureADTokenExchange"
 
 // Options say how a cluster is made.
 type Options struct {
-	Binary  string   // of cambio
-	Dir     string   // for its files
-	DSNs    []string // of the database, one for each server, who may reach it by different ways
-	Polling time.Duration
+	Binary string   // of cambio
+	Dir    string   // for its files
+	DSNs   []string // of the database, one for each server, who may reach it by different ways; a path is an SQLite file
+	More   string   // further lines of the configuration
+	// Operations is the address of the operations listener; empty: none.
+	Operations string
+	Polling    time.Duration
 }
 
 // Cluster is a number of servers on one database.
@@ -100,16 +103,20 @@ func (c *Cluster) configFile(i int) string {
 }
 
 func (c *Cluster) config(i int) string {
+	kind := "dsn"
+	if filepath.IsAbs(c.opt.DSNs[i]) {
+		kind = "path"
+	}
 	return fmt.Sprintf(`base_url: https://localhost
 public: {listen: "127.0.0.1:0", certificate_file: %q, key_file: %q}
-operations: {listen: ""}
-database: {dsn: %q, poll_interval: %s}
+operations: {listen: %q}
+database: {%s: %q, poll_interval: %s}
 keys: {encryption_key_file: %q}
 management: {reads_per_second: 100000, writes_per_second: 100000}
 issuers:
   rules:
     - {issuer: %q, allow_http: true, allow_addresses: ["127.0.0.0/8"]}
-`, c.files.Certificate, c.files.Key, c.opt.DSNs[i], c.opt.Polling, filepath.Join(c.opt.Dir, "key-encryption.key"), c.Issuer.Issuer())
+%s`, c.files.Certificate, c.files.Key, c.opt.Operations, kind, c.opt.DSNs[i], c.opt.Polling, filepath.Join(c.opt.Dir, "key-encryption.key"), c.Issuer.Issuer(), c.opt.More)
 }
 
 var bootstrapped = regexp.MustCompile(`Tenant +(\S+)[\s\S]*Administrator +(\S+)`)

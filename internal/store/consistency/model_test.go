@@ -10,21 +10,6 @@ import (
 	"time"
 )
 
-// variant is a protocol with a mistake. The zero value is the protocol.
-type variant struct {
-	noValidation        bool // records are trusted until the poller hears of a change
-	staleBeforeApplied  bool // stale records are looked for before the position is read
-	advanceBeforeDrop   bool // the position advances before the records are dropped
-	storeOldLoads       bool // a load stores what a change published meanwhile made obsolete
-	evictedStaysFresh   bool // a record that left the cache is not marked
-	secondOfAnyEpoch    bool // the second decision may rest on what a failover lost
-	retryWithoutReading bool // the second decision rests on the same records
-	keepCaches          bool // what was known counts after a lost session
-	writeWithoutLock    bool // writes number themselves without the lock
-	answerBeforeCommit  bool // the answer leaves before its record is durable
-	answerWhenInDoubt   bool // an answer leaves although its commit is in doubt
-}
-
 var variants = map[string]variant{
 	"no validation":                         {noValidation: true},
 	"stale looked for before applied":       {staleBeforeApplied: true},
