@@ -47,12 +47,13 @@ var mayImport = map[string][]string{
 	"internal/trustapi":   {"internal/directory", "internal/management", "internal/store", "internal/strictjson", "internal/trust"},
 	"internal/rehearsal":  {"internal/directory", "internal/federation", "internal/oauth", "internal/token", "internal/trust"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
+	"internal/bulk":       {"internal/directory", "internal/store", "internal/strictjson"},
 	"internal/admin":      {"internal/directory", "internal/jose", "internal/strictjson"},
 	// What wires, and what starts.
 	"internal/server": {"internal/arm", "internal/audit", "internal/bootstrap", "internal/directory", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson"},
-	"cmd/cambio": {"internal/admin", "internal/audit", "internal/bootstrap", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
+	"cmd/cambio": {"internal/admin", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
 		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/trail", "internal/trust"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
