@@ -176,8 +176,13 @@ func (i *Instance) options(cfg Config, base string, ca *authority, addr net.Addr
 	provider := func(method, path string) server.Mount {
 		return server.Mount{Method: method, Pattern: "/idp" + path, Handler: i.Provider}
 	}
+	requests := server.LogRefused
+	if cfg.Log.Enabled(context.Background(), slog.LevelDebug) {
+		requests = server.LogAll
+	}
 	return server.Options{
-		BaseURL: base, DB: i.db, KEK: kek, Clock: time.Now, Log: cfg.Log,
+		LogRequests: requests,
+		BaseURL:     base, DB: i.db, KEK: kek, Clock: time.Now, Log: cfg.Log,
 		Keys:        policy,
 		LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute,
 		Issuers: oidc.Config{ExtraRootsPEM: roots, AllowedPrefixes: cfg.AllowAddresses,
