@@ -177,7 +177,8 @@ func (i *Instance) options(cfg Config, base string, ca *authority, addr net.Addr
 		return server.Mount{Method: method, Pattern: "/idp" + path, Handler: i.Provider}
 	}
 	return server.Options{
-		BaseURL: base, DB: i.db, KEK: kek, Clock: time.Now, Log: cfg.Log,
+		AssertionBytes: int(config.Default().Cache.AssertionBytes),
+		BaseURL:        base, DB: i.db, KEK: kek, Clock: time.Now, Log: cfg.Log,
 		Keys:        policy,
 		LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute,
 		Issuers: oidc.Config{ExtraRootsPEM: roots, AllowedPrefixes: cfg.AllowAddresses,
