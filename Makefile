@@ -88,9 +88,25 @@ msgraph-sdk: ## Run Microsoft Graph's SDK for Go against the server (its build: 
 	CAMBIO_MSGRAPH_SDK=1 $(GO) test -count=1 -timeout 60m -v -run MSGraphSDK ./test/clients
 	cd test/clients/msgraph-sdk && $(GO) vet -trimpath .
 
+.PHONY: build-boring
+build-boring: ## Build bin/cambio-boring with the toolchain's boringcrypto (cgo; docs/performance.md)
+	GOEXPERIMENT=boringcrypto CGO_ENABLED=1 $(GO) build -trimpath -o bin/cambio-boring ./cmd/cambio
+
 .PHONY: bench
-bench: ## Measure the exchange against the cryptographic floor (QUICK=1: within 5 minutes)
+bench: ## Measure the exchange against the cryptographic floor (about fifteen minutes)
 	$(GO) run ./bench
+
+.PHONY: bench-boring
+bench-boring: ## Measure server and floor built with boringcrypto
+	GOEXPERIMENT=boringcrypto CGO_ENABLED=1 $(GO) run ./bench -variant boring -databases sqlite -credentials 1000
+
+.PHONY: bench-scale
+bench-scale: ## Measure with 1 and 10 million credentials (10 GB of disk)
+	$(GO) run ./bench -resume -databases sqlite -credentials 1000000,10000000
+
+.PHONY: plots
+plots: ## Draw docs/performance.json into docs/performance
+	$(GO) run ./bench plot
 
 .PHONY: demo
 demo: parts ## Show a Kubernetes workload exchanging its token, step by step

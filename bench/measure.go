@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,8 +23,10 @@ import (
 // in each round.
 type row struct {
 	name        string
+	database    string
+	algorithm   string
+	credentials int
 	concurrency int
-	aim         float64 // of the ratio; 0: none
 	server      []load.Result
 	floor       []load.Result
 }
@@ -31,84 +34,125 @@ type row struct {
 // warmup comes before each measurement: connections, and the server's batches.
 const warmup = time.Second
 
-// measure starts the servers and measures them in turn.
-func measure(ctx context.Context, opt options) ([]*row, error) {
-	out, err := filepath.Abs(opt.out)
-	if err != nil {
-		return nil, err
+// scenario is an installation to measure.
+type scenario struct {
+	postgres    bool
+	credentials int
+	concurrency []int
+	algorithms  []string
+}
+
+func (s scenario) database() string {
+	if s.postgres {
+		return "postgresql"
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return nil, err
+	return "sqlite"
+}
+
+// name is the name of a row, or without algorithm that of the installation.
+func (s scenario) name(opt options, algorithm string, c int) string {
+	name := s.database()
+	if algorithm != "" {
+		name += fmt.Sprintf("-%s-c%d", strings.ToLower(algorithm), c)
 	}
+	return name + "-n" + strconv.Itoa(s.credentials) + opt.suffix()
+}
+
+// measure sets one scenario up and measures it.
+func measure(ctx context.Context, opt options, binary string, s scenario) ([]figures, *installed, error) {
 	// Not in the system's temporary folder, which may be memory: the audit
 	// trail is to be as durable as in production.
-	dir, err := os.MkdirTemp(out, "run-")
+	dir, err := os.MkdirTemp(opt.out, "run-")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer os.RemoveAll(dir)
-	server, bench, err := startServer(ctx, opt, dir)
+	i, err := install(ctx, binary, dir, s.postgres, s.credentials)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	defer i.remove()
+	of := &installed{Name: s.name(opt, "", 0), Database: s.database(), Credentials: s.credentials, Clients: i.clients, LoadSeconds: i.loadSeconds}
+	if of.FirstExchange, err = i.starts(ctx); err != nil {
+		return nil, nil, fmt.Errorf("starting: %w", err)
+	}
+	server, _, err := i.serve(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer server.end()
-	bench.Workloads = slices.DeleteFunc(bench.Workloads, func(w fixture.Workload) bool { return opt.only != "" && w.Algorithm != opt.only })
-	if len(bench.Workloads) == 0 {
-		return nil, fmt.Errorf("-only %s: there are RS256 and ES256", opt.only)
+	bench, err := fixture.Prepare(ctx, i.instance, dir)
+	if err != nil {
+		return nil, nil, err
 	}
+	rows, err := measureRows(ctx, opt, s, i, bench, server)
+	if err != nil {
+		return nil, nil, err
+	}
+	results := make([]figures, len(rows))
+	for n, r := range rows {
+		results[n] = r.figures()
+		of.ResidentMiB = results[n].ResidentMiB
+	}
+	of.Touched = len(i.instance.Clients)
+	return results, of, nil
+}
+
+// starts is how long a start takes to the first exchange: the median of seven,
+// in milliseconds.
+func (i *installation) starts(ctx context.Context) (float64, error) {
+	var all []float64
+	for range 7 {
+		took, err := i.firstExchange(ctx)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, float64(took.Microseconds())/1000)
+	}
+	return spreadOf(all).median, nil
+}
+
+// measureRows measures the server with each algorithm and each number of
+// connections, beside the floor.
+func measureRows(ctx context.Context, opt options, s scenario, i *installation, bench *fixture.Bench, server *process) ([]*row, error) {
 	var rows []*row
-	floors := map[string]*process{}
 	for _, w := range bench.Workloads {
-		if floors[w.Algorithm], err = startFloor(ctx, bench, w, dir); err != nil {
+		if !slices.Contains(s.algorithms, w.Algorithm) {
+			continue
+		}
+		floor, err := startFloor(ctx, bench, w, i.dir)
+		if err != nil {
 			return nil, err
 		}
-		defer floors[w.Algorithm].end()
-	}
-	for round := range opt.rounds {
-		at := 0
-		for _, c := range opt.concurrency {
-			for _, w := range bench.Workloads {
-				if round == 0 {
-					rows = append(rows, newRow(w.Algorithm, c, c == opt.concurrency[0]))
+		defer floor.end()
+		for _, c := range s.concurrency {
+			r := &row{name: s.name(opt, w.Algorithm, c), database: s.database(), algorithm: w.Algorithm, credentials: s.credentials, concurrency: c}
+			rows = append(rows, r)
+			for range opt.rounds {
+				if err := r.round(ctx, opt, w, floor, server, i.helpers()); err != nil {
+					return nil, fmt.Errorf("%s: %w", r.name, err)
 				}
-				if err := rows[at].round(ctx, opt, w, floors[w.Algorithm], server); err != nil {
-					return nil, fmt.Errorf("%s: %w", rows[at].name, err)
-				}
-				at++
 			}
 		}
 	}
 	return rows, nil
 }
 
-func newRow(algorithm string, concurrency int, plain bool) *row {
-	r := &row{name: "warm-rs256-" + strings.ToLower(algorithm), concurrency: concurrency}
-	if plain {
-		r.aim = map[string]float64{"RS256": 1.05, "ES256": 1.4}[algorithm]
-	} else {
-		r.name += fmt.Sprintf("-c%d", concurrency)
-	}
-	return r
-}
-
 // round measures the floor and the server together: a slice of the one, a
 // slice of the other. Which is first changes from round to round.
-func (r *row) round(ctx context.Context, opt options, w fixture.Workload, floor, server *process) error {
-	server.url = w.URL
-	pair := []*process{floor, server}
+func (r *row) round(ctx context.Context, opt options, w fixture.Workload, floor, server *process, helpers []int) error {
+	targets := []load.Target{{URL: floor.url, CAFile: floor.caFile, PID: floor.cmd.Process.Pid},
+		{URL: w.URL, CAFile: server.caFile, PID: server.cmd.Process.Pid, Others: helpers}}
 	first := len(r.server) % 2
-	spec := load.Spec{FormFile: w.FormFile, Concurrency: r.concurrency, Warmup: warmup, Length: opt.length}
-	for i := range pair {
-		p := pair[(i+first)%2]
-		spec.Targets = append(spec.Targets, load.Target{URL: p.url, CAFile: p.caFile, PID: p.cmd.Process.Pid})
-	}
+	spec := load.Spec{FormFile: w.FormFile, Concurrency: r.concurrency, Warmup: warmup, Length: opt.length,
+		Targets: []load.Target{targets[first], targets[1-first]}}
 	results, err := load.Start(ctx, spec)
 	if err != nil {
 		return err
 	}
 	f, s := results[first], results[1-first]
 	r.floor, r.server = append(r.floor, f), append(r.server, s)
-	fmt.Fprintf(os.Stderr, "round %2d  %-22s floor %7.1f µs  server %7.1f µs  ratio %.3f  other load %.1f cores\n", len(r.server), r.name,
+	fmt.Fprintf(os.Stderr, "round %2d  %-34s floor %7.1f µs  server %7.1f µs  ratio %.3f  other load %.1f cores\n", len(r.server), r.name,
 		perExchange(f), perExchange(s), perExchange(s)/perExchange(f), (f.OtherCores+s.OtherCores)/2)
 	return nil
 }
@@ -149,28 +193,18 @@ func start(ctx context.Context, name string, ready any, program string, args ...
 	return p, nil
 }
 
-func startServer(ctx context.Context, opt options, dir string) (*process, *fixture.Bench, error) {
-	binary := opt.server
-	if binary == "" {
-		binary = filepath.Join(dir, "cambio")
-		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "cambio/cmd/cambio")
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			return nil, nil, fmt.Errorf("building the server: %w", err)
-		}
+// build builds the server, unless one was given.
+func build(ctx context.Context, opt options) (string, error) {
+	if opt.server != "" {
+		return filepath.Abs(opt.server)
 	}
-	var instance fixture.Instance
-	p, err := start(ctx, "the server", &instance, binary, "dev", "--json", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state"))
-	if err != nil {
-		return nil, nil, err
+	binary := filepath.Join(opt.out, "cambio")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "cambio/cmd/cambio")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return "", fmt.Errorf("building the server: %w", err)
 	}
-	p.caFile = instance.CAFile
-	bench, err := fixture.Prepare(ctx, instance, dir)
-	if err != nil {
-		p.end()
-		return nil, nil, err
-	}
-	return p, bench, nil
+	return binary, nil
 }
 
 func startFloor(ctx context.Context, b *fixture.Bench, w fixture.Workload, dir string) (*process, error) {
@@ -178,8 +212,16 @@ func startFloor(ctx context.Context, b *fixture.Bench, w fixture.Workload, dir s
 	if err != nil {
 		return nil, err
 	}
-	spec := floor.Spec{Algorithm: w.Algorithm, KeySet: b.KeySet, Issuer: b.Instance.Provider.Issuer, Subject: fixture.Subject,
-		Audience: fixture.Audience, ClientID: b.Instance.ClientID, SampleToken: w.SampleToken, SampleReply: w.SampleReply,
+	trust, err := json.Marshal(b.Instance.Clients)
+	if err != nil {
+		return nil, err
+	}
+	trustFile := filepath.Join(dir, "floor-trust.json")
+	if err := os.WriteFile(trustFile, trust, 0o600); err != nil {
+		return nil, err
+	}
+	spec := floor.Spec{Algorithm: w.Algorithm, KeySet: b.KeySet, Issuer: b.Instance.Provider.Issuer, TrustFile: trustFile,
+		Audience: fixture.Audience, SampleToken: w.SampleToken, SampleReply: w.SampleReply,
 		CAFile: filepath.Join(dir, "floor-"+w.Algorithm+".pem")}
 	raw, err := json.Marshal(spec)
 	if err != nil {

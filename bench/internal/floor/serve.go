@@ -31,9 +31,8 @@ type Spec struct {
 	Algorithm   string // RS256 or ES256
 	KeySet      []byte // of the issuer of the assertions
 	Issuer      string
-	Subject     string
+	TrustFile   string // JSON: a list of {"ID", "Subject"}, the clients
 	Audience    string
-	ClientID    string
 	SampleToken string // an access token of the real server
 	SampleReply []byte // the reply that it came in
 	CAFile      string // where to write the certificate
@@ -125,7 +124,18 @@ func newExchanger(s *Spec) (*exchanger, error) {
 	}
 	x.header = parts[0]
 	x.before, x.after, _ = strings.Cut(string(s.SampleReply), s.SampleToken)
-	x.trust = map[trusted]string{{s.ClientID, s.Issuer, s.Subject}: x.claims.Object}
+	raw, err := os.ReadFile(s.TrustFile)
+	if err != nil {
+		return nil, err
+	}
+	var clients []struct{ ID, Subject string }
+	if err := json.Unmarshal(raw, &clients); err != nil {
+		return nil, err
+	}
+	x.trust = make(map[trusted]string, len(clients))
+	for _, c := range clients {
+		x.trust[trusted{c.ID, s.Issuer, c.Subject}] = x.claims.Object
+	}
 	if x.ec, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
@@ -164,16 +174,30 @@ func rsaKeys(set []byte) (map[string]*rsa.PublicKey, error) {
 // newCertificate makes a certificate of the kind that the development server
 // has, and writes it for the generator.
 func newCertificate(file string) (tls.Certificate, error) {
+	keyFile := file + ".key"
+	if err := WriteCertificate(file, keyFile); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.LoadX509KeyPair(file, keyFile)
+}
+
+// WriteCertificate makes a certificate for 127.0.0.1, which is its own
+// authority, and writes it and its key.
+func WriteCertificate(file, keyFile string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, err
+		return err
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return tls.Certificate{}, err
+		return err
 	}
-	err = os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
 }

@@ -17,13 +17,18 @@ const userHZ = 100
 type meters struct {
 	server    float64 // user and system time of the server, all its threads
 	system    float64 // its system time, in steps of 10 ms
+	others    float64 // of the processes that work for the server
 	generator float64 // of this process
 	machine   float64 // busy time of all cores
 }
 
-func readMeters(pid int) (m meters, err error) {
+func readMeters(pid int, others []int) (m meters, err error) {
 	if m.server, err = processTime(pid); err != nil {
 		return m, err
+	}
+	for _, other := range others {
+		spent, _ := processTime(other) // it may have ended
+		m.others += spent
 	}
 	if m.generator, err = processTime(os.Getpid()); err != nil {
 		return m, err
@@ -77,11 +82,12 @@ func busyTime() float64 {
 	return busy / userHZ
 }
 
-// peakMemory returns the largest resident set of a process so far, in MiB.
-func peakMemory(pid int) float64 {
+// memory reads a size from a process' status (proc(5)), in MiB: VmHWM is the
+// largest resident set so far, VmRSS the one now.
+func memory(pid int, name string) float64 {
 	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // 0 when it cannot be read
 	for line := range strings.Lines(string(raw)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(line, name); ok {
 			kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kib / 1024
 		}

@@ -22,6 +22,7 @@ type Target struct {
 	URL    string // of the token endpoint
 	CAFile string // its certificate authority, PEM
 	PID    int
+	Others []int // processes that work for it, as those of its database
 }
 
 // Spec is one measurement. The targets share it slice by slice, in turn.
@@ -117,7 +118,7 @@ func open(s Spec) ([]*target, error) {
 		if !roots.AppendCertsFromPEM(authority) {
 			return nil, errors.New(spec.CAFile + " holds no certificate")
 		}
-		t, err := newTarget(spec.URL, spec.PID, &tls.Config{RootCAs: roots}, bodies, s.Concurrency)
+		t, err := newTarget(spec, &tls.Config{RootCAs: roots}, bodies, s.Concurrency)
 		if err != nil {
 			return nil, err
 		}

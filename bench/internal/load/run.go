@@ -22,6 +22,7 @@ const slice = 250 * time.Millisecond
 type target struct {
 	address  string
 	pid      int
+	others   []int
 	requests [][]byte
 	next     int64 // request to send, over all slices
 	conns    []*conn
@@ -39,24 +40,26 @@ type Result struct {
 	Seconds      float64 // of all slices together
 	CPU          float64 // of the server, user and system, in seconds
 	System       float64 // the system's part
+	Others       float64 // of the processes that work for it, in seconds
 	P50, P99     float64 // in milliseconds
 	ReplyBytes   int     // of the body of a good reply
 	OtherCores   float64 // cores kept busy by neither the server nor the generator
 	PeakMiB      float64 // of the server since it started
+	ResidentMiB  float64 // of the server at the end
 }
 
-func newTarget(address string, pid int, config *tls.Config, bodies [][]byte, concurrency int) (*target, error) {
-	u, err := url.Parse(address)
+func newTarget(spec Target, config *tls.Config, bodies [][]byte, concurrency int) (*target, error) {
+	u, err := url.Parse(spec.URL)
 	if err != nil {
 		return nil, err
 	}
 	if ip := net.ParseIP(u.Hostname()); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("%s is not on a loopback address", address)
+		return nil, fmt.Errorf("%s is not on a loopback address", spec.URL)
 	}
 	if len(bodies) == 0 || concurrency < 1 || concurrency > 1024 {
 		return nil, errors.New("there must be bodies, and from 1 to 1024 connections")
 	}
-	t := &target{address: u.Host, pid: pid}
+	t := &target{address: u.Host, pid: spec.PID, others: spec.Others}
 	for _, body := range bodies {
 		head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: application/json\r\n"+
 			"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", u.RequestURI(), u.Host, len(body))
@@ -81,7 +84,7 @@ func take(targets []*target, length time.Duration) error {
 	for _, t := range targets {
 		r := &t.result
 		r.OtherCores = max(0, r.OtherCores/r.Seconds)
-		r.PeakMiB = peakMemory(t.pid)
+		r.PeakMiB, r.ResidentMiB = memory(t.pid, "VmHWM:"), memory(t.pid, "VmRSS:")
 		slices.Sort(t.delays)
 		r.P50, r.P99 = quantile(t.delays, 0.50), quantile(t.delays, 0.99)
 	}
@@ -97,7 +100,7 @@ func quantile(sorted []time.Duration, q float64) float64 {
 
 // slice keeps every connection busy for so long and adds what that cost.
 func (t *target) slice(length time.Duration) error {
-	before, err := readMeters(t.pid)
+	before, err := readMeters(t.pid, t.others)
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func (t *target) slice(length time.Duration) error {
 	}
 	workers.Wait()
 	took := time.Since(start).Seconds()
-	after, err := readMeters(t.pid)
+	after, err := readMeters(t.pid, t.others)
 	if err != nil {
 		return err
 	}
@@ -117,7 +120,8 @@ func (t *target) slice(length time.Duration) error {
 	r.Seconds += took
 	r.CPU += cpu
 	r.System += after.system - before.system
-	r.OtherCores += after.machine - before.machine - cpu - (after.generator - before.generator)
+	r.Others += after.others - before.others
+	r.OtherCores += after.machine - before.machine - cpu - (after.others - before.others) - (after.generator - before.generator)
 	if r.Failed >= 100 {
 		return errors.New("exchanges fail, the first with: " + r.FirstFailure)
 	}
