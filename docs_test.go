@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"cambio/internal/config"
-	"cambio/internal/metrics"
 	"cambio/internal/directory"
+	"cambio/internal/metrics"
 	"cambio/internal/oauth"
 	"cambio/internal/trust"
 )

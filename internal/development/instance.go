@@ -24,6 +24,7 @@ import (
 	"cambio/internal/oidc"
 	"cambio/internal/server"
 	"cambio/internal/store"
+	"cambio/internal/tracing"
 )
 
 // Config is what a development instance needs. Dir and Listen are required.
@@ -36,7 +37,8 @@ type Config struct {
 	Rehearse       []string         // issuers whose keys are replaced by the provider's
 	Log            *slog.Logger
 
-	keys keys.Policy // the zero value is the production policy; tests compress it
+	keys   keys.Policy     // the zero value is the production policy; tests compress it
+	tracer *tracing.Tracer // of tests
 }
 
 // Info is what a developer needs to use the instance. Its JSON form is the
@@ -181,8 +183,10 @@ func (i *Instance) options(cfg Config, base string, ca *authority, addr net.Addr
 		requests = server.LogAll
 	}
 	return server.Options{
-		LogRequests: requests,
-		BaseURL:     base, DB: i.db, KEK: kek, Clock: time.Now, Log: cfg.Log,
+		LogRequests:    requests,
+		Tracer:         cfg.tracer,
+		AssertionBytes: int(config.Default().Cache.AssertionBytes),
+		BaseURL:        base, DB: i.db, KEK: kek, Clock: time.Now, Log: cfg.Log,
 		Keys:        policy,
 		LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute,
 		Issuers: oidc.Config{ExtraRootsPEM: roots, AllowedPrefixes: cfg.AllowAddresses,

@@ -26,6 +26,7 @@ type Assertion struct {
 	claims                 strictjson.Object
 	hasIssuedAt, hasExpiry bool
 	jws                    *jose.JWS
+	verifiedBy             *jose.PublicKey // of one that is remembered: the key that its signature verified with
 }
 
 // KeyID is the header's kid, which may be empty.
@@ -48,6 +49,10 @@ func (a *Assertion) claim(name string) (string, bool) {
 // strict JSON object (RFC 7519). It checks form only. Refusals: 50027 and,
 // for absent claims, 90014.
 func Parse(token string) (*Assertion, *oauth.Error) {
+	return parse(token, sha256.Sum256([]byte(token)))
+}
+
+func parse(token string, hash [sha256.Size]byte) (*Assertion, *oauth.Error) {
 	jws, err := jose.ParseCompact(token)
 	if err != nil {
 		return nil, oauth.Refuse(oauth.MalformedAssertion, "it is not a compact JWS ("+mangled(token, err)+")")
@@ -59,7 +64,7 @@ func Parse(token string) (*Assertion, *oauth.Error) {
 	if err != nil {
 		return nil, oauth.Refuse(oauth.MalformedAssertion, "its payload is not a strict JSON object ("+err.Error()+")")
 	}
-	a := &Assertion{jws: jws, claims: claims, Hash: sha256.Sum256([]byte(token))}
+	a := &Assertion{jws: jws, claims: claims, Hash: hash}
 	if refusal := a.readNames(claims); refusal != nil {
 		return nil, refusal
 	}

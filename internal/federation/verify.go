@@ -2,7 +2,9 @@ package federation
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,13 +55,29 @@ type Config struct {
 	// IssuedAtOptional reports whether tokens of an issuer may lack iat, as
 	// JWT-SVIDs do.
 	IssuedAtOptional func(issuer string) bool
+	// Remember is how many bytes of verified assertions are remembered; 0:
+	// none.
+	Remember int
 }
 
 // Verifier verifies assertions. It is safe for concurrent use.
-type Verifier struct{ cfg Config }
+type Verifier struct {
+	cfg      Config
+	verified *verified
+}
 
 // New makes a Verifier.
-func New(cfg Config) *Verifier { return &Verifier{cfg} }
+func New(cfg Config) *Verifier { return &Verifier{cfg, newVerified(cfg.Remember)} }
+
+// Parse is the function Parse for an assertion that may have been presented,
+// and proven, before.
+func (v *Verifier) Parse(token string) (*Assertion, *oauth.Error) {
+	hash := sha256.Sum256([]byte(token))
+	if a := v.verified.get(hash); a != nil {
+		return a, nil
+	}
+	return parse(token, hash)
+}
 
 // Admit checks what needs no credential and no key: that the algorithm is one
 // of the tenant's, and that the token is neither our own nor the client's.
@@ -118,19 +136,29 @@ func (v *Verifier) checkSignature(ctx context.Context, a *Assertion, compat dire
 	if err != nil {
 		return keyRefusal(err, a, compat)
 	}
-	if verifiedByAny(a.jws, keys) || verifiedByAny(a.jws, v.cfg.Keys.Renew(ctx, a.Issuer, a.jws.Header, keys)) {
+	// A key is the same one for as long as its issuer's keys are not fetched
+	// again: then each is another one, and verifies anew.
+	if a.verifiedBy != nil && slices.Contains(keys, a.verifiedBy) {
 		return nil
 	}
-	return oauth.Refuse(oauth.SignatureInvalid)
+	key := firstThatVerifies(a.jws, keys)
+	if key == nil {
+		key = firstThatVerifies(a.jws, v.cfg.Keys.Renew(ctx, a.Issuer, a.jws.Header, keys))
+	}
+	if key == nil {
+		return oauth.Refuse(oauth.SignatureInvalid)
+	}
+	v.verified.remember(a, key)
+	return nil
 }
 
-func verifiedByAny(jws *jose.JWS, keys []*jose.PublicKey) bool {
+func firstThatVerifies(jws *jose.JWS, keys []*jose.PublicKey) *jose.PublicKey {
 	for _, k := range keys {
 		if jws.Verify(k) == nil {
-			return true
+			return k
 		}
 	}
-	return false
+	return nil
 }
 
 // keyRefusal turns an error of the key source into a refusal; the answer to an

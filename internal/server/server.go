@@ -44,6 +44,10 @@ type Options struct {
 	// TrustedProxies are the addresses of proxies whose X-Forwarded-For counts.
 	TrustedProxies []netip.Prefix
 
+	// AssertionBytes is how much is remembered of verified assertions; 0:
+	// nothing.
+	AssertionBytes int
+
 	// Management is how many requests one caller of the management APIs may
 	// send. The zero value stands for DefaultManagementLimits.
 	Management ManagementLimits
@@ -177,6 +181,7 @@ func (s *Server) verifier() *federation.Verifier {
 		Clock:            s.opt.Clock,
 		Own:              s.ownIssuer,
 		IssuedAtOptional: func(issuer string) bool { return optional[issuer] },
+		Remember:         s.opt.AssertionBytes,
 	})
 }
 

@@ -2,11 +2,15 @@ package store_test
 
 import (
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"cambio/internal/audit"
+	"cambio/internal/directory"
 	"cambio/internal/store"
 )
 
@@ -125,4 +129,48 @@ func TestNewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, path, path, "1000", "newer program")
+}
+
+// TestLargeDatabaseIsCheckedInUse: it opens at once, and issues nothing once
+// damage was found.
+func TestLargeDatabaseIsCheckedInUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "cambio.db")
+	large := store.Config{Path: path, CheckAtOnce: 1}
+	db := open(t, large)
+	for range 300 {
+		if err := db.Write(t.Context(), store.Change{Action: "test"}, func(tx *store.Tx) error {
+			return tx.CreateTenant(&directory.Tenant{DisplayName: strings.Repeat("x", 200), Compat: directory.Relaxed})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, large)
+	if err := db.RecordDecision(t.Context(), &audit.Decision{}, nil); err != nil || db.WriteFailed() {
+		t.Fatalf("a sound database: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := len(raw) - 4096; i < len(raw); i++ { // of the audit trail, which nothing reads
+		raw[i] ^= 0xff
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, large)
+	for deadline := time.Now().Add(20 * time.Second); !db.WriteFailed(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the damage was not found")
+		}
+	}
+	if err := db.RecordDecision(t.Context(), &audit.Decision{}, nil); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a damaged database: %v", err)
+	}
 }

@@ -6,7 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"time"
 
 	"modernc.org/sqlite" // registers the driver as well
 	sqlite3 "modernc.org/sqlite/lib"
@@ -24,8 +26,14 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	if err := check(ctx, conn); err != nil {
+	large, err := db.isLarge()
+	if err != nil {
 		return err
+	}
+	if !large {
+		if err := check(ctx, conn); err != nil {
+			return err
+		}
 	}
 	if err := migrate(ctx, conn, sqliteSchema); err != nil {
 		return err
@@ -33,8 +41,50 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 	if db.readers, err = openPool(db.cfg.Path, db.cfg.Readers, true); err != nil {
 		return err
 	}
-	db.polling, err = openPool(db.cfg.Path, 1, true)
+	if db.polling, err = openPool(db.cfg.Path, 1, true); err == nil && large {
+		db.done.Go(db.checkLater)
+	}
 	return err
+}
+
+// isLarge reports whether checking the database would keep its users waiting.
+func (db *DB) isLarge() (bool, error) {
+	info, err := os.Stat(db.cfg.Path)
+	return err == nil && info.Size() > db.cfg.CheckAtOnce, err
+}
+
+// checkLater checks a large database while it is used. Nothing is issued any
+// more when it is damaged.
+func (db *DB) checkLater() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-db.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	began := time.Now()
+	pool, err := openPool(db.cfg.Path, 1, true)
+	if err != nil {
+		db.cfg.Logger.Error("the database could not be checked for damage", "error", err)
+		return
+	}
+	defer pool.Close()
+	conn, err := pool.Conn(ctx)
+	if err == nil {
+		err = check(ctx, conn)
+		conn.Close()
+	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		db.damaged.Store(true)
+		db.cfg.Logger.Error("the database is damaged: nothing is issued or written any more; stop, and take the last good backup", "error", err)
+	default:
+		db.cfg.Logger.Info("the database was checked for damage and is sound", "took", time.Since(began).Round(time.Millisecond).String())
+	}
 }
 
 // check refuses a damaged database: what is read from it decides who is

@@ -25,6 +25,10 @@ type Config struct {
 	// AcceptLostWrites allows a PostgreSQL database that may lose writes which
 	// it has acknowledged.
 	AcceptLostWrites bool
+	// CheckAtOnce is up to which size in bytes an SQLite database is checked
+	// for damage before it is used; a larger one is checked while it is.
+	// Default 256 MiB, which takes about a second.
+	CheckAtOnce int64
 	// Replica names this process in what it stores. Default "cambio".
 	Replica string
 	// Queue is how many writes may wait; more get ErrBusy. Default 4096.
@@ -49,6 +53,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Replica == "" {
 		c.Replica = "cambio"
+	}
+	if c.CheckAtOnce <= 0 {
+		c.CheckAtOnce = 256 << 20
 	}
 	if c.Queue <= 0 {
 		c.Queue = 4096
@@ -96,12 +103,13 @@ type DB struct {
 	feed              feed
 
 	writeFailed atomic.Bool // the last batch did not commit
+	damaged     atomic.Bool // found while it was in use
 }
 
 // WriteFailed reports whether the last batch that a writer tried did not
 // commit: the disk is full or broken, the database is out of reach, and
 // nothing can be recorded.
-func (db *DB) WriteFailed() bool { return db.writeFailed.Load() }
+func (db *DB) WriteFailed() bool { return db.writeFailed.Load() || db.damaged.Load() }
 
 // Stats are counts since Open, and the state of the moment.
 type Stats struct {

@@ -240,6 +240,9 @@ func (w *writer) commit() {
 // write commits the batch; results gets the outcome of each job. An error means
 // that nothing of the batch is known to be committed.
 func (w *writer) write(results []error) error {
+	if w.db.damaged.Load() {
+		return unavailable("writing", errDamaged)
+	}
 	limit, decisions := decisionTime, w.decisions()
 	if len(decisions) < len(w.batch) {
 		limit = writeTime
@@ -257,6 +260,8 @@ func (w *writer) write(results []error) error {
 	w.used = time.Now()
 	return err
 }
+
+var errDamaged = errors.New("the database is damaged")
 
 // errNotBegun says that a transaction did not begin: nothing in it was done.
 var errNotBegun = errors.New("the transaction did not begin")

@@ -163,7 +163,7 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 		return refusal
 	}
 	if x.assertion == nil {
-		if x.assertion, refusal = federation.Parse(x.request.assertion); refusal != nil {
+		if x.assertion, refusal = e.cfg.Verifier.Parse(x.request.assertion); refusal != nil {
 			return refusal
 		}
 	}

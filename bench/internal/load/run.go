@@ -16,7 +16,7 @@ import (
 // It is short against the minutes over which a shared machine changes its
 // speed, so that all servers of a run see the same machine, and long against
 // an exchange.
-const slice = 250 * time.Millisecond
+const slice = time.Second
 
 // target is a server under load, with what was measured of it so far.
 type target struct {
