@@ -262,7 +262,8 @@ func checkFiles(ctx context.Context, cfg config.Config) error {
 		_, err := keys.Open(ctx, c)
 		return err
 	})
-	return errors.Join(certErr, issuersErr, keysErr)
+	_, tracingErr := readPEM("tracing.ca_file", cfg.Tracing.CAFile)
+	return errors.Join(certErr, issuersErr, keysErr, tracingErr)
 }
 
 // checkCertificate also finds what only clients would notice.

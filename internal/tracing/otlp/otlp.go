@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"strings"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -40,8 +41,11 @@ func Open(ctx context.Context, cfg Config) (t *tracing.Tracer, closing func(cont
 	if cfg.RootsPEM != nil && !roots.AppendCertsFromPEM(cfg.RootsPEM) {
 		return nil, nil, errors.New("tracing.ca_file holds no certificate")
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(cfg.Endpoint),
-		otlptracehttp.WithTLSClientConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	options := []otlptracehttp.Option{otlptracehttp.WithEndpointURL(cfg.Endpoint)}
+	if strings.HasPrefix(cfg.Endpoint, "https:") {
+		options = append(options, otlptracehttp.WithTLSClientConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	}
+	exporter, err := otlptracehttp.New(ctx, options...)
 	if err != nil {
 		return nil, nil, err
 	}
