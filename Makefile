@@ -65,6 +65,10 @@ fuzz: ## Run every fuzz target for FUZZTIME
 crash: ## Kill the server under load CYCLES times and look for lost writes
 	CAMBIO_CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 60m -v -run Crash ./internal/store ./test/crash
 
+.PHONY: powerloss
+powerloss: ## Take the power away from a database 500 times and look for lost writes (minutes)
+	CAMBIO_POWER_CYCLES=500 $(GO) test -count=1 -timeout 60m -v ./test/powerloss
+
 .PHONY: count
 count: ## Count the records of 100,000 requests to a server that is killed ten times
 	CAMBIO_REQUESTS=100000 $(GO) test -count=1 -timeout 60m -v -run OneRecordEach ./test/crash

@@ -57,7 +57,7 @@ func loadConfig(file string) (config.Config, error) {
 // serve runs until ctx ends or a listener fails.
 func serve(ctx context.Context, cfg config.Config) error {
 	log := logger(cfg.Log.Level)
-	tuneMemory(cfg.Cache.RecordBytes)
+	tuneMemory(ctx)
 	// Nothing needs reloading: a new certificate is found by itself. A hang-up
 	// that was meant to say so must not end the server.
 	signal.Ignore(syscall.SIGHUP)
