@@ -119,7 +119,7 @@ func (p *patient) cycle(ctx context.Context, i int) error {
 			var roles []string
 			err := p.try(func(at *Replica) (err error) { roles, err = p.exchange(ctx, at); return err }, never)
 			if step.works != (err == nil) || err == nil && !slices.Equal(roles, step.roles) {
-				return fmt.Errorf("cycle %d, after step %d: roles %v, %w; want roles %v, a token: %v", i, n, roles, err, step.roles, step.works)
+				return fmt.Errorf("cycle %d, after step %d: roles %v, %v; want roles %v, a token: %v", i, n, roles, err, step.roles, step.works)
 			}
 		}
 	}
