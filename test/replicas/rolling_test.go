@@ -138,13 +138,14 @@ func (c *Cluster) grant(ctx context.Context, at *Replica, w *world) error {
 	return at.Grant(ctx, w.client, w.resource, "Read")
 }
 
-// clients starts some that live through cycles until end is called.
-func clients(t *testing.T, c *Cluster, fleet *fleet, asks int) (seen *answers, end func()) {
+// clients starts some, in worlds from the first on, that live through cycles
+// until end is called.
+func clients(t *testing.T, c *Cluster, fleet *fleet, first, asks int) (seen *answers, end func()) {
 	t.Helper()
 	seen = &answers{}
 	var group sync.WaitGroup
 	stop := make(chan struct{})
-	for n := range 4 {
+	for n := first; n < first+4; n++ {
 		p := &patient{world: newWorld(t, c, n), fleet: fleet, turn: n, asks: asks, answers: seen}
 		group.Go(func() {
 			for i := 0; ; i++ {
@@ -181,7 +182,7 @@ func TestRollingRestarts(t *testing.T) {
 	db := database(t)
 	c := start(t, 100*time.Millisecond, db.DSN(), db.DSN(), db.DSN())
 	fleet := newFleet(c)
-	seen, end := clients(t, c, fleet, 2)
+	seen, end := clients(t, c, fleet, 0, 2)
 	restarts := min(trials(t, 6), 100)
 	for i := range restarts {
 		if i/3%2 == 0 {
@@ -213,7 +214,7 @@ func TestRandomFaults(t *testing.T) {
 	}
 	c := start(t, 100*time.Millisecond, dsns...)
 	fleet := newFleet(c)
-	seen, end := clients(t, c, fleet, 200)
+	seen, end := clients(t, c, fleet, 0, 200)
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
 	pause := func(most int) { time.Sleep(time.Duration(1+random.IntN(most)) * time.Millisecond) }
