@@ -72,7 +72,7 @@ var outside = map[string][]string{
 	"bench":       {},
 	"conformance": {},
 	"examples":    {},
-	"test":        {"internal/store"}, // test/crash opens what a kill left behind
+	"test":        {"internal/audit", "internal/directory", "internal/store"}, // test/crash and test/powerloss write to the store, and open what was left behind
 }
 
 // treeOf returns the outside tree of a package, if it is in one.
@@ -112,6 +112,7 @@ var dependencies = map[string]string{
 	"github.com/go-jose/go-jose/v4":                                   "test oracle for the verifier; not in the binary",
 	"github.com/santhosh-tekuri/jsonschema/v6":                        "test oracle for the published JSON Schemas; not in the binary",
 	"github.com/rogpeppe/go-internal":                                 "wire scripts (testscript); not in the binary",
+	"github.com/hanwen/go-fuse/v2":                                    "a disk that loses its power, for tests; not in the binary",
 }
 
 // source is one parsed Go file of this module.
