@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed migrations
@@ -93,12 +94,20 @@ func migrate(ctx context.Context, conn *sql.Conn, s schema) error {
 		if m.version <= have {
 			continue
 		}
-		if err := s.apply(ctx, conn, m); err != nil {
+		err := s.apply(ctx, conn, m)
+		for s.postgres && isLocked(err) && ctx.Err() == nil {
+			time.Sleep(lockPause)
+			err = s.apply(ctx, conn, m)
+		}
+		if err != nil {
 			return fmt.Errorf("migration to schema version %d: %w", m.version, err)
 		}
 	}
 	return nil
 }
+
+// lockPause is how long servers go on before a migration tries again.
+const lockPause = 200 * time.Millisecond
 
 // version reads the version of a database, 0 for a new one, and refuses one
 // that is newer than newest and does not let older programs go on.
@@ -160,6 +169,14 @@ func (s schema) apply(ctx context.Context, conn *sql.Conn, m migration) error {
 	have, err := s.read(ctx, tx)
 	if err != nil || have >= m.version {
 		return err
+	}
+	if s.postgres {
+		// A migration takes tables in another order than the requests of
+		// servers that run. PostgreSQL ends a deadlock after a second, at the
+		// cost of either; this ends it earlier, at the cost of the migration.
+		if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '500ms'"); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, m.text); err != nil {
 		return err

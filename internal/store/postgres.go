@@ -242,6 +242,12 @@ func columns(rows []linked) []any {
 	return []any{ids, at, kinds, tenants, clients, codes, details, hashes}
 }
 
+// isLocked reports whether a table could not be had in time.
+func isLocked(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "55P03" || e.Code == "40P01") // lock_not_available, deadlock_detected
+}
+
 // isDuplicate reports whether something was made by somebody else meanwhile.
 func isDuplicate(err error) bool {
 	var e *pgconn.PgError

@@ -186,3 +186,49 @@ func TestMigrationBesideOlderPrograms(t *testing.T) {
 		t.Errorf("an older program opened a database that is not for it: %v", err)
 	}
 }
+
+// TestMigrationGivesWay: one that would end in a deadlock with a request of a
+// server gives way to it, and tries again.
+func TestMigrationGivesWay(t *testing.T) {
+	dsn := storetest.EmptyPostgres(t)
+	open(t, store.Config{DSN: dsn})
+	pool, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pool.Close() })
+	reader, err := pool.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Rollback()
+	count := func(q interface {
+		QueryRow(string, ...any) *sql.Row
+	}, query string) (n int) {
+		t.Helper()
+		if err := q.QueryRow(query).Scan(&n); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		return n
+	}
+	count(reader, "SELECT count(*) FROM credentials")
+	text := "ALTER TABLE tenants ADD COLUMN next TEXT;\nALTER TABLE credentials ADD COLUMN next TEXT;\n"
+	name := fmt.Sprintf("migrations/postgres/%04d_next.sql", store.NewestPostgresSchema(t)+1)
+	migrated := make(chan error, 1)
+	go func() { migrated <- store.MigratePostgres(t.Context(), dsn, fstest.MapFS{name: {Data: []byte(text)}}) }()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if count(pool, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credentials'::regclass") > 0 {
+			break // it has the one table and waits for the other
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the migration does not wait for the reader")
+		}
+	}
+	count(reader, "SELECT count(*) FROM tenants")
+	if err := reader.Commit(); err != nil {
+		t.Error(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Errorf("the migration did not try again: %v", err)
+	}
+}

@@ -249,11 +249,11 @@ func (w *writer) write(results []error) error {
 	}
 	ctx, cancel := w.db.deadline(limit)
 	defer cancel()
-	idle := w.session != nil && time.Since(w.used) > idleAfter
+	open := w.session != nil
 	err := w.attempt(ctx, results, decisions)
-	if idle && errors.Is(err, errNotBegun) {
-		// The connection had ended while nobody used it, as when the database
-		// was restarted. Nothing was done with it.
+	if open && errors.Is(err, errNotBegun) {
+		// The connection had ended before, as when the database was restarted.
+		// Nothing was done with it.
 		w.closeSession()
 		err = w.attempt(ctx, results, decisions)
 	}
@@ -266,8 +266,9 @@ var errDamaged = errors.New("the database is damaged")
 // errNotBegun says that a transaction did not begin: nothing in it was done.
 var errNotBegun = errors.New("the transaction did not begin")
 
-// idleAfter is how long a session was not used when its connection may have
-// ended without its noticing.
+// idleAfter is how long a session was not used when its connection may well
+// have ended without its noticing. Then decisions go into a transaction, of
+// which one knows whether it began.
 const idleAfter = 500 * time.Millisecond
 
 // attempt commits the batch with the session, or with a new one.
