@@ -257,15 +257,26 @@ func TestRevocationDuringTheFetch(t *testing.T) {
 // A tenant that becomes strict while the issuer's keys are fetched refuses what
 // strict tenants refuse.
 func TestTenantNarrowedDuringTheFetch(t *testing.T) {
-	w := newWorld(t)
-	w.duringProof = func() {
-		old := w.tenant
-		w.tenant = &directory.TenantRecord{Tenant: old.Tenant}
-		w.tenant.Compat = directory.Strict
-		old.MarkStale()
+	narrowed := func() *world {
+		w := newWorld(t)
+		w.duringProof = func() {
+			old := w.tenant
+			w.tenant = &directory.TenantRecord{Tenant: old.Tenant}
+			w.tenant.Compat = directory.Strict
+			old.MarkStale()
+		}
+		return w
 	}
+	w := narrowed()
 	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.AlgorithmNotSupported {
 		t.Errorf("AADSTS%d for EdDSA in a tenant that is strict by now", code(answer))
+	}
+	w = narrowed()
+	form := w.form()
+	form.Set("resource", "api://orders")
+	form.Del("scope")
+	if _, answer := w.send(t, V2, tenantID, form.Encode()); code(answer) != oauth.ResourceOnV2 {
+		t.Errorf("AADSTS%d for the parameter resource in a tenant that is strict by now", code(answer))
 	}
 }
 

@@ -28,8 +28,8 @@ type exchange struct {
 	tenant     *directory.TenantRecord
 	client     *directory.ClientRecord
 	assertion  *federation.Assertion
-	checked    bool // the parameters are in order
-	proven     bool // the signature and the times of the assertion are
+	asked      string // the parameter resource; check puts the resource in its place
+	proven     bool   // the signature and the times of the assertion are
 	credential *directory.Credential
 	resource   *directory.ResourceRecord
 	roles      []string
@@ -128,6 +128,7 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, x *exchange, t
 	if refusal != nil {
 		return refusal
 	}
+	x.asked = x.request.resource
 	return e.decideFor(r.Context(), x, tenantRef)
 }
 
@@ -142,12 +143,9 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 	if x.tenant, refusal = e.ResolveTenant(ctx, tenantRef); refusal != nil {
 		return refusal
 	}
-	if !x.checked {
-		// This turns the parameters into a resource, once.
-		if refusal = x.request.check(x.door, x.tenant.Compat); refusal != nil {
-			return refusal
-		}
-		x.checked = true
+	x.request.resource = x.asked
+	if refusal = x.request.check(x.door, x.tenant.Compat); refusal != nil {
+		return refusal
 	}
 	if x.client, refusal = e.findClient(ctx, x); refusal != nil {
 		return refusal
