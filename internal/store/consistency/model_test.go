@@ -22,6 +22,8 @@ var variants = map[string]variant{
 	"writes without the lock":               {writeWithoutLock: true},
 	"answers before the commit":             {answerBeforeCommit: true},
 	"answers although the commit is unsure": {answerWhenInDoubt: true},
+	"new position before marks":             {positionBeforeMarks: true},
+	"absence is shared":                     {shareAbsence: true},
 }
 
 // schedules is how many random orders are tried: some in the usual test run,
@@ -86,6 +88,7 @@ func newWorld(seed uint64, wrong variant) *world {
 	for o := range w.db.allowed {
 		w.db.allowed[o] = true
 		w.db.history[o] = []version{{0, true}}
+		w.absent[o] = w.random.IntN(3) == 0
 	}
 	w.replicate()
 	for i := range 2 + w.random.IntN(2) {
@@ -109,8 +112,13 @@ func (w *world) play() {
 			w.crash()
 		case 1:
 			r := w.reps[w.random.IntN(len(w.reps))]
-			r.broken = true
-			w.note(r.name + " loses its session")
+			if w.random.IntN(2) == 0 {
+				r.broken = true
+				w.note(r.name + " loses the session of its decisions")
+			} else {
+				r.unmanaged = true
+				w.note(r.name + " loses the session of its writes")
+			}
 		case 2:
 			r := w.reps[w.random.IntN(len(w.reps))]
 			w.note(r.name + " evicts a record")
