@@ -65,6 +65,10 @@ fuzz: ## Run every fuzz target for FUZZTIME
 crash: ## Kill the server under load CYCLES times and look for lost writes
 	CAMBIO_CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 60m -v -run Crash ./internal/store ./test/crash
 
+.PHONY: powerloss
+powerloss: ## Take the power away from a database 500 times and look for lost writes (minutes)
+	CAMBIO_POWER_CYCLES=500 $(GO) test -count=1 -timeout 60m -v ./test/powerloss
+
 .PHONY: count
 count: ## Count the records of 100,000 requests to a server that is killed ten times
 	CAMBIO_REQUESTS=100000 $(GO) test -count=1 -timeout 60m -v -run OneRecordEach ./test/crash
@@ -78,9 +82,9 @@ postgres: ## Run on PostgreSQL the tests of the store and of what stands on it
 	$(GO) run ./test/postgres/with $(GO) test -count=1 -p 1 ./internal/store/... ./internal/keys ./internal/graph ./internal/arm ./internal/trustapi ./internal/trail
 
 .PHONY: replicas
-replicas: ## Try everything about replicas 1,000 times, and reading one's writes 10,000 times (about ten minutes)
+replicas: ## Try everything about replicas 1,000 times, and reading one's writes 10,000 times (about twenty-five minutes)
 	CAMBIO_TRIALS=10000 $(GO) test -count=1 -timeout 60m -v -run ReadYourWrites ./test/replicas
-	CAMBIO_TRIALS=1000 $(GO) test -count=1 -timeout 60m -v -run 'Revocation|Paused|CutOff|Frozen|Restart|Failover' ./test/replicas
+	CAMBIO_TRIALS=1000 $(GO) test -count=1 -timeout 60m -v -run 'Revocation|Paused|CutOff|Frozen|DatabaseRestart|Failover|Once|OneOf|Parallel|Key|Rolling|Pooler' ./test/replicas
 
 # A module of its own, which no other target builds.
 .PHONY: msgraph-sdk

@@ -70,7 +70,7 @@ var outside = map[string][]string{
 	"bench":       {},
 	"conformance": {},
 	"examples":    {},
-	"test":        {"internal/store"}, // test/crash opens what a kill left behind
+	"test":        {"internal/audit", "internal/directory", "internal/store"}, // test/crash and test/powerloss write to the store, and open what was left behind
 }
 
 // treeOf returns the outside tree of a package, if it is in one.
@@ -102,6 +102,7 @@ var dependencies = map[string]string{
 	"github.com/jackc/pgx/v5":                  "PostgreSQL, for several replicas",
 	"github.com/go-jose/go-jose/v4":            "test oracle for the verifier; not in the binary",
 	"github.com/santhosh-tekuri/jsonschema/v6": "test oracle for the published JSON Schemas; not in the binary",
+	"github.com/hanwen/go-fuse/v2":             "a disk that loses its power, for tests; not in the binary",
 	"github.com/rogpeppe/go-internal":          "wire scripts (testscript); not in the binary",
 }
 

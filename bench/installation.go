@@ -36,18 +36,18 @@ type installation struct {
 }
 
 // install sets everything up and registers the clients; no server runs then.
-func install(ctx context.Context, binary, dir string, usePostgres bool, credentials int) (*installation, error) {
-	each := min(10, credentials)
-	i := &installation{binary: binary, dir: dir, config: filepath.Join(dir, "config.yaml"), each: each, clients: credentials / each}
+func install(ctx context.Context, binary, dir, settings string, s scenario) (*installation, error) {
+	each := min(10, s.credentials)
+	i := &installation{binary: binary, dir: dir, config: filepath.Join(dir, "config.yaml"), each: each, clients: s.credentials / each}
 	err := os.MkdirAll(filepath.Join(dir, "state"), 0o700)
 	if err == nil {
 		i.issuer, err = startIssuer()
 	}
-	if err == nil && usePostgres {
+	if err == nil && s.postgres {
 		i.database, err = postgres.Start(ctx)
 	}
 	if err == nil {
-		err = i.configure()
+		err = i.configure(settings)
 	}
 	if err == nil {
 		err = i.register(ctx)
@@ -66,7 +66,7 @@ func (i *installation) remove() {
 	_ = os.RemoveAll(i.dir) // what remains is in bench/out
 }
 
-func (i *installation) configure() error {
+func (i *installation) configure(settings string) error {
 	public, err1 := freePort()
 	operations, err2 := freePort()
 	if err := errors.Join(err1, err2); err != nil {
@@ -90,7 +90,8 @@ database: {%s}
 keys: {encryption_key_file: %s}
 issuers: {rules: [{issuer: "%s", allow_http: true, allow_addresses: ["127.0.0.0/8"]}]}
 log: {level: warn}
-`, i.instance.BaseURL, public, i.instance.CAFile, keyFile, operations, database, filepath.Join(i.dir, "state", "kek"), i.issuer.url)), 0o600)
+%s
+`, i.instance.BaseURL, public, i.instance.CAFile, keyFile, operations, database, filepath.Join(i.dir, "state", "kek"), i.issuer.url, settings)), 0o600)
 }
 
 // freePort finds an address on the loopback interface that nobody listens on.

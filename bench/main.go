@@ -34,6 +34,7 @@ type options struct {
 	credentials []int
 	databases   []string
 	variant     string
+	settings    string // further lines of the server's configuration
 	resume      bool
 	out         string
 	server      string
@@ -137,6 +138,7 @@ func parse(args []string) (options, error) {
 	concurrency := flags.String("c", "1,8,32,64", "connections, one row each")
 	credentials := flags.String("credentials", "10,1000,100000", "numbers of registered credentials, up to 10000000; 1000 is measured in full, others with ES256 and 32 connections")
 	databases := flags.String("databases", "sqlite,postgresql", "sqlite, postgresql or both")
+	flags.StringVar(&opt.settings, "settings", "", "further lines of the server's configuration, as 'cache: {assertion_bytes: 0}'")
 	flags.StringVar(&opt.variant, "variant", "", "a word for the names of the results, as boring for a build of another kind")
 	flags.BoolVar(&opt.resume, "resume", false, "keep installations that results.json has already")
 	flags.StringVar(&opt.out, "out", "bench/out", "folder for results.json and, meanwhile, the servers' state")

@@ -67,7 +67,7 @@ func measure(ctx context.Context, opt options, binary string, s scenario) ([]fig
 		return nil, nil, err
 	}
 	defer os.RemoveAll(dir)
-	i, err := install(ctx, binary, dir, s.postgres, s.credentials)
+	i, err := install(ctx, binary, dir, opt.settings, s)
 	if err != nil {
 		return nil, nil, err
 	}

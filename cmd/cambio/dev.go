@@ -99,7 +99,7 @@ func runDev(ctx context.Context, out io.Writer, f devFlags) error {
 	if err != nil {
 		return err
 	}
-	tuneMemory(config.Default().Cache.RecordBytes)
+	tuneMemory(ctx)
 	instance, err := development.Start(ctx, cfg)
 	if err != nil {
 		return err

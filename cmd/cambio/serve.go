@@ -57,7 +57,7 @@ func loadConfig(file string) (config.Config, error) {
 // serve runs until ctx ends or a listener fails.
 func serve(ctx context.Context, cfg config.Config) error {
 	log := logger(cfg.Log.Level)
-	tuneMemory(cfg.Cache.RecordBytes)
+	tuneMemory(ctx)
 	// Nothing needs reloading: a new certificate is found by itself. A hang-up
 	// that was meant to say so must not end the server.
 	signal.Ignore(syscall.SIGHUP)
@@ -164,7 +164,7 @@ func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options,
 	}
 	return server.Options{
 		Refusals:       limit.Refusals{Source: cfg.Limits.RefusalsPerSource, Client: cfg.Limits.RefusalsPerClient, Issuer: cfg.Limits.RefusalsPerIssuer, All: cfg.Limits.Refusals},
-		TrustedProxies: proxies, Version: version(), AssertionBytes: int(cfg.Cache.AssertionBytes),
+		TrustedProxies: proxies, Version: version(), AssertionBytes: int(cfg.Cache.AssertionBytes), ShareTokens: cfg.Cache.ShareTokens,
 		BaseURL: cfg.BaseURL, DB: db, KEK: kek, Keys: keyPolicy(cfg), Issuers: issuers, IssuedAtOptional: optional,
 		Management: server.ManagementLimits{Reads: cfg.Management.ReadsPerSecond, Writes: cfg.Management.WritesPerSecond},
 		Records:    store.RecordsConfig{Bytes: int(cfg.Cache.RecordBytes)}, Clock: time.Now, Log: log,

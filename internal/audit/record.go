@@ -47,6 +47,7 @@ type Decision struct {
 	Roles          []string
 	TokenID        string // uti / jti of the issued token
 	TokenKeyID     string
+	TokenShared    bool // the token was issued for an earlier request of the same
 	ExpiresAt      time.Time
 	Source         string // network address of the caller
 	Skipped        int    // requests like this one that have no record, since the last one like it that has
@@ -83,6 +84,9 @@ func (d *Decision) AppendJSON(dst []byte) []byte {
 	o.strings("roles", "roleCount", d.Roles, maxRoles)
 	o.string("tokenId", d.TokenID)
 	o.string("tokenKeyId", d.TokenKeyID)
+	if d.TokenShared {
+		o.value("tokenShared", []byte("true"))
+	}
 	o.time("expiresAt", d.ExpiresAt)
 	o.string("source", d.Source)
 	o.int("skipped", d.Skipped)

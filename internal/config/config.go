@@ -112,7 +112,9 @@ type IssuerRule struct {
 // Cache bounds memory.
 type Cache struct {
 	RecordBytes    int64 `yaml:"record_bytes" doc:"Bytes of compiled client and resource records that are kept."`
-	AssertionBytes int64 `yaml:"assertion_bytes" doc:"Bytes of verified assertions that are remembered, so that one that is presented again is not verified again. Keys, times, credentials and policy are looked at each time. 0: none."`
+	AssertionBytes int64 `yaml:"assertion_bytes" doc:"Memory for the hashes of verified assertions, some 100 bytes each, so that one that is presented again is not verified again. Keys, times, credentials and policy are looked at each time. 0: none."`
+	// Zero is off: requests that share a token share its id.
+	ShareTokens time.Duration `yaml:"share_tokens" doc:"For how long requests of one client with the same subject, for the same resource, get one access token, at most 60s: a fleet that starts at once costs one signature. Each request is verified and recorded all the same, but they share uti, jti and iat. 0: each gets its own."`
 }
 
 // Limits bound what some may cost the others.
@@ -181,7 +183,7 @@ func Default() Config {
 		Management: Management{ReadsPerSecond: 1000, WritesPerSecond: 500},
 		Audit:      Audit{CheckpointEvery: 5 * time.Minute, Retain: 400 * 24 * time.Hour},
 		Limits:     Limits{RefusalsPerSource: 50, RefusalsPerClient: 200, RefusalsPerIssuer: 200, Refusals: 2000, ConnectionsPerSource: 1024},
-		Cache:      Cache{RecordBytes: 64 << 20, AssertionBytes: 16 << 20},
+		Cache:      Cache{RecordBytes: 64 << 20, AssertionBytes: 2 << 20},
 		Log:        Log{Level: "info"},
 	}
 }
@@ -258,6 +260,7 @@ func (c *Config) Validate() error {
 	p.check(c.Tokens.LifetimeMin >= shortest && c.Tokens.LifetimeMax <= longest && c.Tokens.LifetimeMin <= c.Tokens.LifetimeMax,
 		"tokens.lifetime_min and lifetime_max must be between 10m and 24h, in this order")
 	p.check(c.Cache.RecordBytes >= 1<<20, "cache.record_bytes must be at least 1048576")
+	p.check(c.Cache.ShareTokens >= 0 && c.Cache.ShareTokens <= time.Minute, "cache.share_tokens must be between 0 and 60s")
 	p.check(c.Cache.AssertionBytes >= 0, "cache.assertion_bytes must not be negative")
 	p.check(c.Management.ReadsPerSecond > 0 && c.Management.WritesPerSecond > 0, "management.reads_per_second and writes_per_second must be positive")
 	p.check(ValidLevel(c.Log.Level), "log.level %q must be debug, info, warn or error", c.Log.Level)

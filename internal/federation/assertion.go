@@ -26,7 +26,6 @@ type Assertion struct {
 	claims                 strictjson.Object
 	hasIssuedAt, hasExpiry bool
 	jws                    *jose.JWS
-	verifiedBy             *jose.PublicKey // of one that is remembered: the key that its signature verified with
 }
 
 // KeyID is the header's kid, which may be empty.
@@ -64,7 +63,7 @@ func parse(token string, hash [sha256.Size]byte) (*Assertion, *oauth.Error) {
 	if err != nil {
 		return nil, oauth.Refuse(oauth.MalformedAssertion, "its payload is not a strict JSON object ("+err.Error()+")")
 	}
-	a := &Assertion{jws: jws, claims: claims, Hash: hash}
+	a := &Assertion{jws: jws, claims: claims, Hash: sha256.Sum256([]byte(token))}
 	if refusal := a.readNames(claims); refusal != nil {
 		return nil, refusal
 	}

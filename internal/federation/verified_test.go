@@ -43,7 +43,7 @@ func newRemembering(t testing.TB, bytes int) *remembering {
 
 func (r *remembering) present(t testing.TB, token string) *oauth.Error {
 	t.Helper()
-	a, refusal := r.Parse(token)
+	a, refusal := Parse(token)
 	if refusal != nil {
 		return refusal
 	}
@@ -52,8 +52,8 @@ func (r *remembering) present(t testing.TB, token string) *oauth.Error {
 
 // known reports whether a token is remembered.
 func (r *remembering) known(token string) bool {
-	a, _ := r.Parse(token)
-	return a != nil && a.verifiedBy != nil
+	a, _ := Parse(token)
+	return a != nil && r.verified.by(a.Hash) != nil
 }
 
 // TestVerifiedAssertionsAreAskedAnew: what is remembered is that the bytes were
@@ -90,7 +90,7 @@ func TestVerifiedAssertionsAreAskedAnew(t *testing.T) {
 	if refusal := r.present(t, token); refusal != nil {
 		t.Errorf("after another fetch: %v", refusal)
 	}
-	if a, _ := r.Parse(token); a.verifiedBy != again {
+	if a, _ := Parse(token); r.verified.by(a.Hash) != again {
 		t.Error("it is not remembered under the key as it was fetched last")
 	}
 }
@@ -115,8 +115,8 @@ func TestOnlyWhatVerifiedIsRemembered(t *testing.T) {
 }
 
 func TestVerifiedAssertionsAreBounded(t *testing.T) {
-	const most = 64 << 10
-	r := newRemembering(t, most)
+	const most = 40 // in two generations
+	r := newRemembering(t, most*rememberedBytes)
 	first := r.p.token(map[string]string{"jti": quote("first")})
 	for i := range 500 {
 		for _, token := range []string{first, r.p.token(map[string]string{"jti": quote(fmt.Sprint(i))})} {
@@ -125,14 +125,8 @@ func TestVerifiedAssertionsAreBounded(t *testing.T) {
 			}
 		}
 	}
-	total := 0
-	for _, generation := range []map[[32]byte]*Assertion{r.verified.newer, r.verified.older} {
-		for _, a := range generation {
-			total += a.size()
-		}
-	}
-	if total > most || len(r.verified.newer) == 0 {
-		t.Errorf("%d bytes are remembered, %d may be", total, most)
+	if n := len(r.verified.newer) + len(r.verified.older); n > most || n < most/2 {
+		t.Errorf("%d are remembered, %d may be", n, most)
 	}
 	if !r.known(first) {
 		t.Error("one that is presented all the time was forgotten")
@@ -144,7 +138,7 @@ func TestVerifiedAssertionsAreBounded(t *testing.T) {
 }
 
 func TestVerifiedAssertionsInParallel(t *testing.T) {
-	r := newRemembering(t, 32<<10)
+	r := newRemembering(t, 32*rememberedBytes)
 	tokens := make([]string, 40)
 	for i := range tokens {
 		tokens[i] = r.p.token(map[string]string{"jti": quote(fmt.Sprint(i))})

@@ -2,7 +2,6 @@ package federation
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"slices"
 	"strings"
@@ -55,8 +54,8 @@ type Config struct {
 	// IssuedAtOptional reports whether tokens of an issuer may lack iat, as
 	// JWT-SVIDs do.
 	IssuedAtOptional func(issuer string) bool
-	// Remember is how many bytes of verified assertions are remembered; 0:
-	// none.
+	// Remember is how many bytes are used to remember which assertions
+	// verified; 0: none.
 	Remember int
 }
 
@@ -68,16 +67,6 @@ type Verifier struct {
 
 // New makes a Verifier.
 func New(cfg Config) *Verifier { return &Verifier{cfg, newVerified(cfg.Remember)} }
-
-// Parse is the function Parse for an assertion that may have been presented,
-// and proven, before.
-func (v *Verifier) Parse(token string) (*Assertion, *oauth.Error) {
-	hash := sha256.Sum256([]byte(token))
-	if a := v.verified.get(hash); a != nil {
-		return a, nil
-	}
-	return parse(token, hash)
-}
 
 // Admit checks what needs no credential and no key: that the algorithm is one
 // of the tenant's, and that the token is neither our own nor the client's.
@@ -138,7 +127,7 @@ func (v *Verifier) checkSignature(ctx context.Context, a *Assertion, compat dire
 	}
 	// A key is the same one for as long as its issuer's keys are not fetched
 	// again: then each is another one, and verifies anew.
-	if a.verifiedBy != nil && slices.Contains(keys, a.verifiedBy) {
+	if known := v.verified.by(a.Hash); known != nil && slices.Contains(keys, known) {
 		return nil
 	}
 	key := firstThatVerifies(a.jws, keys)
@@ -148,7 +137,7 @@ func (v *Verifier) checkSignature(ctx context.Context, a *Assertion, compat dire
 	if key == nil {
 		return oauth.Refuse(oauth.SignatureInvalid)
 	}
-	v.verified.remember(a, key)
+	v.verified.remember(a.Hash, key)
 	return nil
 }
 

@@ -125,6 +125,14 @@ func (r *Ring) Sign(dst []byte, algorithm, typ string, claims []byte) (token []b
 	return base64.RawURLEncoding.AppendEncode(dst, signature), key.id, nil
 }
 
+// Active is the id of the key that signs with an algorithm now.
+func (r *Ring) Active(algorithm string) string {
+	if key := r.current.Load().active[jose.Algorithm(algorithm)]; key != nil {
+		return key.id
+	}
+	return ""
+}
+
 // Verify reports whether a token was signed with a published key of the ring.
 // It checks the signature only.
 func (r *Ring) Verify(token *jose.JWS) bool {

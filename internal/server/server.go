@@ -47,6 +47,9 @@ type Options struct {
 	// AssertionBytes is how much is remembered of verified assertions; 0:
 	// nothing.
 	AssertionBytes int
+	// ShareTokens is for how long equal requests get one access token; 0: each
+	// gets its own.
+	ShareTokens time.Duration
 
 	// Management is how many requests one caller of the management APIs may
 	// send. The zero value stands for DefaultManagementLimits.
@@ -138,7 +141,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.directory = &tokenDirectory{db: opt.DB, records: opt.DB.Records(opt.Records), managementURIs: s.managementURIs}
 	s.endpoint = token.New(token.Config{BaseURL: opt.BaseURL, Directory: s.directory, Verifier: s.verifier(),
 		Signer: ring, Recorder: recorder{opt.DB}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange,
-		Source: sourceOf(opt.TrustedProxies), Gate: limit.NewGate(opt.Refusals, opt.Clock)})
+		Source: sourceOf(opt.TrustedProxies), Gate: limit.NewGate(opt.Refusals, opt.Clock), Share: opt.ShareTokens})
 	pageKey, err := opt.KEK.Derive("page tokens")
 	if err != nil {
 		return nil, err

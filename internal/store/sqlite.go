@@ -124,7 +124,7 @@ func advise(err error) error {
 // the others may have to wait for a lock.
 func openPool(path string, size int, readOnly bool) (*sql.DB, error) {
 	name := fileURI(path) +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(" + synchronous + ")" +
 		"&_pragma=foreign_keys(1)&_pragma=trusted_schema(0)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-2000)" +
 		"&_pragma=journal_size_limit(67108864)" // after a very large write
 	if readOnly {

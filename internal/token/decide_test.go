@@ -2,10 +2,12 @@ package token
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode/utf8"
 	"unsafe"
 
@@ -324,6 +326,67 @@ func TestLimits(t *testing.T) {
 			t.Errorf("what cannot be read counts for its source: %v", answer)
 		}
 	})
+}
+
+// With sharing turned on equal requests get one token, for as long as nothing
+// that it is made of changes.
+func TestSharedTokens(t *testing.T) {
+	w := newWorld(t)
+	w.Endpoint.shared = newShared(30 * time.Second)
+	ask := func(change func(url.Values)) string {
+		t.Helper()
+		form := w.form()
+		if change != nil {
+			change(form)
+		}
+		_, answer := w.send(t, V2, tenantID, form.Encode())
+		if code(answer) != 0 {
+			t.Fatal(answer)
+		}
+		return payload(t, answer)["uti"].(string)
+	}
+	first := ask(nil)
+	if again := ask(nil); again != first || !w.decisions[1].TokenShared || w.decisions[0].TokenShared || w.decisions[1].TokenID != first {
+		t.Errorf("an equal request got %s after %s; recorded as shared: %v", again, first, w.decisions[1].TokenShared)
+	}
+	if other := ask(func(f url.Values) { f.Set("scope", resourceID+"/.default") }); other == first {
+		t.Error("a request for the resource under another name shares a token")
+	}
+	other := directory.Credential{ID: "c2", Name: "other", Issuer: issuer, Subject: "other", Audiences: []string{audience}}
+	w.client = newClient(append(w.client.Credentials, other)...)
+	changed := ask(nil)
+	if changed == first {
+		t.Error("a client that was changed shares the token of before")
+	}
+	if ask(func(f url.Values) {
+		f.Set("client_assertion", w.assertion(func(c map[string]any) { c["sub"] = "other" }))
+	}) == changed {
+		t.Error("another subject shares a token")
+	}
+	w.resource = newResource()
+	if ask(nil) == changed {
+		t.Error("a resource that was changed shares the token of before")
+	}
+}
+
+func TestSharedTokensEnd(t *testing.T) {
+	s, key := newShared(30*time.Second), sharedKey{audience: "a"}
+	s.put(key, issued{id: "t", keyID: "k", issuedAt: now})
+	for _, c := range []struct {
+		keyID string
+		at    time.Duration
+		want  bool
+	}{{"k", 29 * time.Second, true}, {"k", 30 * time.Second, false}, {"successor", time.Second, false}} {
+		if _, ok := s.get(key, c.keyID, now.Add(c.at)); ok != c.want {
+			t.Errorf("signed with k, asked for %s after %v: %v", c.keyID, c.at, ok)
+		}
+	}
+	for i := range 10 * mostShared {
+		s.put(sharedKey{audience: fmt.Sprint(i)}, issued{keyID: "k", issuedAt: now})
+	}
+	if n := len(s.newer) + len(s.older); n > 2*mostShared {
+		t.Errorf("%d tokens are kept", n)
+	}
 }
 
 // What is kept of a request must not keep its whole body alive.

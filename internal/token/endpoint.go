@@ -37,6 +37,8 @@ type Directory interface {
 type Signer interface {
 	// Sign appends the compact JWS over claims to dst. Typ is the header's.
 	Sign(dst []byte, algorithm, typ string, claims []byte) (token []byte, keyID string, err error)
+	// Active is the id of the current key of an algorithm.
+	Active(algorithm string) string
 }
 
 // Recorder makes a decision durable before it returns. With a basis it does so
@@ -73,14 +75,18 @@ type Config struct {
 	Lifetime  func() time.Duration       // of the next token
 	Source    func(*http.Request) string // the network address that a request came from
 	Gate      *limit.Gate
+	Share     time.Duration // for how long equal requests get one token; 0: each gets its own
 	Observe   func(Outcome)
 }
 
 // Endpoint is the token endpoint. It is safe for concurrent use.
-type Endpoint struct{ cfg Config }
+type Endpoint struct {
+	cfg    Config
+	shared *shared
+}
 
 // New makes an Endpoint.
-func New(cfg Config) *Endpoint { return &Endpoint{cfg} }
+func New(cfg Config) *Endpoint { return &Endpoint{cfg, newShared(cfg.Share)} }
 
 // Door is one of the endpoint's URLs: what it calls the resource, and which
 // form its answers have.

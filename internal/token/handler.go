@@ -151,7 +151,7 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 		return refusal
 	}
 	if x.assertion == nil {
-		if x.assertion, refusal = e.cfg.Verifier.Parse(x.request.assertion); refusal != nil {
+		if x.assertion, refusal = federation.Parse(x.request.assertion); refusal != nil {
 			return refusal
 		}
 	}
@@ -229,7 +229,7 @@ func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
 		d.Resource, d.Roles = x.resource.AppID, x.roles
 	}
 	if refusal == nil {
-		d.TokenID, d.TokenKeyID, d.ExpiresAt = x.token.id, x.token.keyID, x.token.expiry
+		d.TokenID, d.TokenKeyID, d.TokenShared, d.ExpiresAt = x.token.id, x.token.keyID, x.token.shared, x.token.expiry
 	}
 	return d
 }

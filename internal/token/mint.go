@@ -20,6 +20,7 @@ type issued struct {
 	algorithm string
 	issuedAt  time.Time
 	expiry    time.Time
+	shared    bool // it was issued for an earlier request
 }
 
 // Signing algorithms that a resource may ask for.
@@ -31,11 +32,32 @@ const (
 // mint makes the access token: v1.0 or v2.0 as the resource asks, one
 // signature.
 func (e *Endpoint) mint(x *exchange) *oauth.Error {
-	now := e.cfg.Clock().Truncate(time.Second)
-	t := issued{id: tokenID(), algorithm: rs256, issuedAt: now, expiry: now.Add(e.cfg.Lifetime().Truncate(time.Second))}
-	if x.resource.API.AccessTokenSigningAlgorithm == es256 {
-		t.algorithm = es256
+	if e.shared.lasting == 0 {
+		return e.sign(x)
 	}
+	key := x.sharedKey()
+	if t, ok := e.shared.get(key, e.cfg.Signer.Active(signedWith(x.resource)), e.cfg.Clock()); ok {
+		x.token = t
+		return nil
+	}
+	refusal := e.sign(x)
+	if refusal == nil {
+		e.shared.put(key, x.token)
+	}
+	return refusal
+}
+
+// signedWith is the algorithm that a resource's access tokens are signed with.
+func signedWith(resource *directory.ResourceRecord) string {
+	if resource.API.AccessTokenSigningAlgorithm == es256 {
+		return es256
+	}
+	return rs256
+}
+
+func (e *Endpoint) sign(x *exchange) *oauth.Error {
+	now := e.cfg.Clock().Truncate(time.Second)
+	t := issued{id: tokenID(), algorithm: signedWith(x.resource), issuedAt: now, expiry: now.Add(e.cfg.Lifetime().Truncate(time.Second))}
 	typ := "JWT"
 	if x.resource.API.AccessTokenProfile == "rfc9068" {
 		typ = "at+jwt"

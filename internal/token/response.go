@@ -79,7 +79,11 @@ func writeHead(h http.Header, x *exchange) {
 func writeToken(w http.ResponseWriter, x *exchange) {
 	writeHead(w.Header(), x)
 	t := &x.token
-	seconds := int64(t.expiry.Sub(t.issuedAt) / time.Second)
+	from := t.issuedAt
+	if t.shared { // it is older than this request
+		from = x.started
+	}
+	seconds := int64(t.expiry.Sub(from) / time.Second)
 	o := object{dst: append(make([]byte, 0, len(t.compact)+320), '{')}
 	o.str("token_type", "Bearer")
 	if x.door.Strings {

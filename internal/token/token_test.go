@@ -154,6 +154,8 @@ func (l *lost) Stale() bool { return bool(*l) }
 
 type fakeSigner struct{}
 
+func (fakeSigner) Active(string) string { return "key-1" }
+
 func (fakeSigner) Sign(dst []byte, algorithm, typ string, claims []byte) ([]byte, string, error) {
 	b64 := base64.RawURLEncoding
 	dst = b64.AppendEncode(dst, []byte(`{"typ":"`+typ+`","alg":"`+algorithm+`"}`))

@@ -234,10 +234,13 @@ func credential() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// Find finds a program of PostgreSQL: of Debian's newest version, or on the
-// PATH.
+// Find finds a program of PostgreSQL, or PgBouncer: of Debian's newest
+// version, among what is for root, or on the PATH.
 func Find(name string) (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(found) == 0 {
+		found, _ = filepath.Glob("/usr/sbin/" + name)
+	}
 	if len(found) > 0 {
 		return found[len(found)-1], nil
 	}

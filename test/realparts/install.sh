@@ -38,7 +38,8 @@ debian_packages() {
   for pair in az:azure-cli etcd:etcd-server curl:curl openssl:openssl node:nodejs npm:npm promtool:prometheus; do
     command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}")
   done
-  # Its programs are on no PATH. The cluster that Debian's package would start is not wanted.
+  # These programs may be on no PATH. What Debian's packages would start is not wanted.
+  [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || wanted+=(pgbouncer)
   compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null || wanted+=(postgresql)
   [ ${#wanted[@]} -eq 0 ] && { say "Debian packages: all there"; return; }
   if [ "$(id -u)" -ne 0 ] || [ -n "${NO_APT:-}" ] || ! command -v apt-get >/dev/null; then

@@ -30,6 +30,7 @@ const (
 	Kubectl       Part = "kubectl"
 	NodeClients   Part = "npm client libraries"
 	OIDCProvider  Part = "npm oidc-provider"
+	PgBouncer     Part = "pgbouncer"
 	PostgreSQL    Part = "postgresql"
 	Promtool      Part = "promtool"
 )
@@ -77,6 +78,8 @@ func locate(p Part) (string, error) {
 	switch p {
 	case AzureCLI, Etcd, Promtool:
 		return exec.LookPath(string(p))
+	case PgBouncer:
+		return postgres.Find("pgbouncer")
 	case PostgreSQL:
 		return postgres.Find("initdb")
 	case Kubectl:

@@ -33,6 +33,7 @@ type Options struct {
 	Dir    string   // for its files
 	DSNs   []string // of the database, one for each server, who may reach it by different ways; a path is an SQLite file
 	More   string   // further lines of the configuration
+	Keys   string   // further members of the configuration's keys, each after a comma
 	// Operations is the address of the operations listener; empty: none.
 	Operations string
 	Polling    time.Duration
@@ -111,26 +112,36 @@ func (c *Cluster) config(i int) string {
 public: {listen: "127.0.0.1:0", certificate_file: %q, key_file: %q}
 operations: {listen: %q}
 database: {%s: %q, poll_interval: %s}
-keys: {encryption_key_file: %q}
+keys: {encryption_key_file: %q%s}
 management: {reads_per_second: 100000, writes_per_second: 100000}
 issuers:
   rules:
     - {issuer: %q, allow_http: true, allow_addresses: ["127.0.0.0/8"]}
-%s`, c.files.Certificate, c.files.Key, c.opt.Operations, kind, c.opt.DSNs[i], c.opt.Polling, filepath.Join(c.opt.Dir, "key-encryption.key"), c.Issuer.Issuer(), c.opt.More)
+%s`, c.files.Certificate, c.files.Key, c.opt.Operations, kind, c.opt.DSNs[i], c.opt.Polling, filepath.Join(c.opt.Dir, "key-encryption.key"), c.opt.Keys, c.Issuer.Issuer(), c.opt.More)
 }
 
 var bootstrapped = regexp.MustCompile(`Tenant +(\S+)[\s\S]*Administrator +(\S+)`)
 
 func (c *Cluster) bootstrap(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, c.opt.Binary, "bootstrap", "--config", c.configFile(0), "--name", "Replicas", "--domain", "replicas.example",
-		"--issuer", c.Issuer.Issuer(), "--subject", "administrator")
-	out, err := cmd.CombinedOutput()
+	out, err := c.Command(ctx, 0, "bootstrap", "--name", "Replicas", "--domain", "replicas.example", "--issuer", c.Issuer.Issuer(), "--subject", "administrator")
+	if err != nil {
+		return err
+	}
 	found := bootstrapped.FindSubmatch(out)
-	if err != nil || found == nil {
-		return fmt.Errorf("cambio bootstrap: %w\n%s", err, out)
+	if found == nil {
+		return fmt.Errorf("cambio bootstrap: no tenant in\n%s", out)
 	}
 	c.TenantID, c.admin = string(found[1]), string(found[2])
 	return nil
+}
+
+// Command runs a command of cambio with the configuration of a server.
+func (c *Cluster) Command(ctx context.Context, i int, args ...string) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, c.opt.Binary, append(args, "--config", c.configFile(i))...).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("cambio %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return out, nil
 }
 
 // Run starts a server, again if it has ended, and waits until it serves.
@@ -214,12 +225,17 @@ func (r *Replica) Stop() {
 	<-r.exited
 }
 
+// Kill ends a server at once.
+func (r *Replica) Kill() {
+	_ = r.cmd.Process.Kill()
+	<-r.exited
+}
+
 // Close ends everything.
 func (c *Cluster) Close() {
 	for _, r := range c.Replicas {
 		if r.cmd != nil && r.cmd.Process != nil {
-			_ = r.cmd.Process.Kill()
-			<-r.exited
+			r.Kill()
 		}
 	}
 	c.provider.Close()

@@ -45,11 +45,17 @@ var binary = sync.OnceValues(func() (string, error) {
 // start runs replicas on one database, each by a way of its own to it.
 func start(t *testing.T, polling time.Duration, dsns ...string) *Cluster {
 	t.Helper()
-	program, err := binary()
-	if err != nil {
+	return startWith(t, Options{DSNs: dsns, Polling: polling})
+}
+
+func startWith(t *testing.T, opt Options) *Cluster {
+	t.Helper()
+	var err error
+	if opt.Binary, err = binary(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Start(t.Context(), Options{Binary: program, Dir: t.TempDir(), DSNs: dsns, Polling: polling})
+	opt.Dir = t.TempDir()
+	c, err := Start(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
