@@ -25,6 +25,7 @@ type exchange struct {
 	skipped       int64      // requests like it that were not recorded
 
 	request    request
+	history    interface{ Stale() bool } // of what the directory said, records or that there is none
 	tenant     *directory.TenantRecord
 	client     *directory.ClientRecord
 	assertion  *federation.Assertion
@@ -64,15 +65,16 @@ func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door
 func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange, tenantRef string) *oauth.Error {
 	// A caller that hangs up leaves its record all the same.
 	recording := context.WithoutCancel(r.Context())
+	x.history = e.cfg.Recorder.History()
 	refusal := e.decide(w, r, x, tenantRef)
 	if x.limited != limit.None && !x.note(e.cfg.Gate) {
 		return refusal // it was not examined, and others like it are recorded
 	}
 	err := e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), x)
 	if errors.Is(err, ErrOutdated) {
-		history := e.cfg.Recorder.History()
+		x.history = e.cfg.Recorder.History()
 		refusal = e.decideAgain(r.Context(), x, tenantRef)
-		err = e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), history)
+		err = e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), x.history)
 	}
 	if err != nil {
 		// What cannot be recorded is not issued.
@@ -161,9 +163,10 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 	return e.mint(x)
 }
 
-// Stale reports whether a record that the decision rests on was replaced.
+// Stale reports whether a record that the decision rests on was replaced, or
+// the database was: that it holds no record leaves none to be marked.
 func (x *exchange) Stale() bool {
-	return x.tenant != nil && x.tenant.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
+	return x.history.Stale() || x.tenant != nil && x.tenant.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
 }
 
 // attempt decides on the records at hand.

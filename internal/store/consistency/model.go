@@ -43,6 +43,7 @@ type variant struct {
 	answerBeforeCommit  bool // the answer leaves before its record is durable
 	answerWhenInDoubt   bool // an answer leaves although its commit is in doubt
 	positionBeforeMarks bool // what was known is forgotten after the new position is taken
+	absenceOfAnyEpoch   bool // a refusal may rest on the absence of what a failover brought back
 	shareAbsence        bool // who joins a load takes from it that there is no such object
 }
 

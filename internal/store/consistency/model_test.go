@@ -24,6 +24,7 @@ var variants = map[string]variant{
 	"answers although the commit is unsure": {answerWhenInDoubt: true},
 	"new position before marks":             {positionBeforeMarks: true},
 	"absence is shared":                     {shareAbsence: true},
+	"absence of any epoch":                  {absenceOfAnyEpoch: true},
 }
 
 // schedules is how many random orders are tried: some in the usual test run,
@@ -102,15 +103,16 @@ func newWorld(seed uint64, wrong variant) *world {
 func (w *world) play() {
 	begun := 0
 	paused, until := (*replica)(nil), 0
+	calm := 50 + 150*w.random.IntN(2) // one step in so many, for each fault
 	for begun < 12 || len(w.running) > 0 {
 		if begun < 12 && (len(w.running) == 0 || w.random.IntN(6) == 0) {
 			w.begin()
 			begun++
 		}
-		switch w.random.IntN(200) {
+		switch w.random.IntN(calm) {
 		case 0:
 			w.crash()
-		case 1:
+		case 1, 5:
 			r := w.reps[w.random.IntN(len(w.reps))]
 			if w.random.IntN(2) == 0 {
 				r.broken = true
@@ -124,7 +126,7 @@ func (w *world) play() {
 			w.note(r.name + " evicts a record")
 			r.evict(object(w.random.IntN(objects)), w)
 		case 3:
-			if w.random.IntN(4) == 0 {
+			if w.random.IntN(2) == 0 {
 				w.failover()
 			}
 		case 4:

@@ -4,6 +4,7 @@ package consistency
 // the record was refused as outdated.
 func (p *process) exchangeCode(x *exchange) {
 	x.began = p.w.now
+	since := p.rep.epoch
 	entries, ok := p.lookup()
 	if !ok {
 		return // 503
@@ -12,11 +13,11 @@ func (p *process) exchangeCode(x *exchange) {
 	if p.w.wrong.answerBeforeCommit {
 		p.answer(x, allowed)
 	}
-	switch p.record(x, allowed, entries, !p.w.wrong.noValidation, p.rep.epoch) {
+	switch p.record(x, allowed, entries, !p.w.wrong.noValidation, since) {
 	case recorded:
 		p.answer(x, allowed)
 	case outdated:
-		since := p.rep.epoch
+		since = p.rep.epoch
 		p.step("decide again")
 		if !p.w.wrong.retryWithoutReading {
 			if entries, ok = p.lookup(); !ok {
@@ -149,8 +150,8 @@ const (
 func stale(entries [objects]*entry) bool { return entries[0].stale || entries[1].stale }
 
 // record is the writer: tryDecisions, and transact when that cannot be. With
-// validate the decision must rest on what the database holds; without, it must
-// be of the epoch.
+// validate the decision must rest on what the database holds; in any case it
+// must be of the epoch.
 func (p *process) record(x *exchange, allowed bool, entries [objects]*entry, validate bool, epoch int) outcome {
 	r, db := p.rep, &p.w.db
 	p.step("hand the record to the writer")
@@ -164,6 +165,9 @@ func (p *process) record(x *exchange, allowed bool, entries [objects]*entry, val
 	}
 	if !validate && r.epoch != epoch && !p.w.wrong.secondOfAnyEpoch {
 		return unavailable
+	}
+	stale := func(entries [objects]*entry) bool {
+		return stale(entries) || r.epoch != epoch && !p.w.wrong.absenceOfAnyEpoch && !p.w.wrong.keepCaches
 	}
 	old := validate && p.w.wrong.staleBeforeApplied && stale(entries)
 	if p.w.wrong.staleBeforeApplied {
