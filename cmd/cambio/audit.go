@@ -48,7 +48,7 @@ func (s *auditSource) with(ctx context.Context, do func(config.Config, *store.DB
 	if err := installed(ctx, cfg); err != nil {
 		return err
 	}
-	db, err := store.Open(storeConfig(cfg, logger("warn")))
+	db, err := store.Open(storeConfig(cfg, logger(config.Log{Level: "warn"})))
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (f *auditFlags) print(ctx context.Context, out io.Writer, db *store.DB) err
 
 // auditTrail is what signs checkpoints of a configuration's trail.
 func auditTrail(cfg config.Config, db *store.DB) (trail.Config, error) {
-	t := trail.Config{DB: db, Clock: time.Now, Log: logger(cfg.Log.Level), CheckpointEvery: cfg.Audit.CheckpointEvery, Retain: cfg.Audit.Retain, MaxRecords: cfg.Audit.MaxRecords}
+	t := trail.Config{DB: db, Clock: time.Now, Log: logger(cfg.Log), CheckpointEvery: cfg.Audit.CheckpointEvery, Retain: cfg.Audit.Retain, MaxRecords: cfg.Audit.MaxRecords}
 	key, err := auditKey(cfg)
 	if err != nil {
 		return t, err

@@ -119,7 +119,7 @@ func (f *restoreFlags) run(ctx context.Context, out io.Writer, cfg config.Config
 // date, checks that its keys can be read, and records the restoration in its
 // audit trail: the one thing that is not as it was.
 func (f *restoreFlags) finish(ctx context.Context, cfg config.Config, path string) error {
-	db, err := store.Open(store.Config{Path: path, Logger: logger(cfg.Log.Level)})
+	db, err := store.Open(store.Config{Path: path, Logger: logger(cfg.Log)})
 	if err != nil {
 		return err
 	}

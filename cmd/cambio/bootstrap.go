@@ -82,7 +82,7 @@ func runBootstrap(ctx context.Context, out io.Writer, f bootstrapFlags) error {
 	if err := checkBootstrap(cfg, tenant); err != nil {
 		return err
 	}
-	there, err := store.Exists(ctx, storeConfig(cfg, logger(cfg.Log.Level)))
+	there, err := store.Exists(ctx, storeConfig(cfg, logger(cfg.Log)))
 	if err != nil {
 		return err
 	}

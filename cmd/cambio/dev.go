@@ -53,7 +53,7 @@ func devCommand() *cobra.Command {
 
 func (f *devFlags) config() (development.Config, error) {
 	c := development.Config{Dir: f.state, Listen: f.listen, Compat: directory.Compat(f.compat), IssuerCAFile: f.issuerCA,
-		Rehearse: f.rehearse, Log: logger(f.logLevel)}
+		Rehearse: f.rehearse, Log: logger(config.Log{Level: f.logLevel})}
 	if c.Compat != "" && c.Compat != directory.Relaxed && c.Compat != directory.Strict {
 		return c, usageError{fmt.Errorf("--compat %q must be relaxed or strict", f.compat)}
 	}

@@ -118,7 +118,7 @@ func withDatabase(cfg config.Config, do func(keys.Config) error) error {
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(storeConfig(cfg, logger(cfg.Log.Level)))
+	db, err := store.Open(storeConfig(cfg, logger(cfg.Log)))
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func load(ctx context.Context, in io.Reader, out, progress io.Writer, file, tena
 		return err
 	}
 	defer lock.Close()
-	db, err := store.Open(storeConfig(cfg, logger(cfg.Log.Level)))
+	db, err := store.Open(storeConfig(cfg, logger(cfg.Log)))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"cambio/internal/config"
 )
 
 func main() {
@@ -100,13 +102,18 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("%s; see `%s --help`", text, cmd.CommandPath())}
 }
 
-// logger writes JSON to standard error; standard output is for results.
-func logger(level string) *slog.Logger {
+// logger writes to standard error, JSON unless text is asked for; standard
+// output is for results.
+func logger(cfg config.Log) *slog.Logger {
 	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
+	if err := l.UnmarshalText([]byte(cfg.Level)); err != nil {
 		l = slog.LevelInfo // config.Validate rules this out
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	opt := &slog.HandlerOptions{Level: l}
+	if cfg.Format == "text" {
+		return slog.New(slog.NewTextHandler(os.Stderr, opt))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, opt))
 }
 
 func versionCommand() *cobra.Command {

@@ -52,7 +52,7 @@ func migrateToPostgres(ctx context.Context, out io.Writer, file, from string) er
 		return errors.Join(err, fmt.Errorf("there is no database at %s", from))
 	}
 	var total int64
-	err = store.Transfer(ctx, from, storeConfig(cfg, logger(cfg.Log.Level)), func(table string, rows int64) {
+	err = store.Transfer(ctx, from, storeConfig(cfg, logger(cfg.Log)), func(table string, rows int64) {
 		total += rows
 		_, _ = fmt.Fprintf(out, "%-22s %10d\n", table, rows) // a closed terminal is nobody's error
 	})

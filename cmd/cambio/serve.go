@@ -23,6 +23,8 @@ import (
 	"cambio/internal/oidc"
 	"cambio/internal/server"
 	"cambio/internal/store"
+	"cambio/internal/tracing"
+	"cambio/internal/tracing/otlp"
 )
 
 func serveCommand() *cobra.Command {
@@ -56,7 +58,7 @@ func loadConfig(file string) (config.Config, error) {
 
 // serve runs until ctx ends or a listener fails.
 func serve(ctx context.Context, cfg config.Config) error {
-	log := logger(cfg.Log.Level)
+	log := logger(cfg.Log)
 	tuneMemory(ctx)
 	// Nothing needs reloading: a new certificate is found by itself. A hang-up
 	// that was meant to say so must not end the server.
@@ -87,6 +89,12 @@ func serve(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	opt.CertificateExpiry = certificate.Expiry
+	tracer, stopTracing, err := startTracing(ctx, cfg.Tracing, log)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
+	opt.Tracer = tracer
 	s, err := server.New(ctx, opt)
 	if err != nil {
 		return err
@@ -148,6 +156,29 @@ func shutdown(timeout time.Duration, log *slog.Logger, servers ...*http.Server) 
 	return err
 }
 
+// startTracing sends traces, if they are to be sent, until the returned
+// function is called, which sends what is left.
+func startTracing(ctx context.Context, cfg config.Tracing, log *slog.Logger) (*tracing.Tracer, func(), error) {
+	if cfg.Endpoint == "" {
+		return nil, func() {}, nil
+	}
+	roots, err := readPEM("tracing.ca_file", cfg.CAFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, closing, err := otlp.Open(ctx, otlp.Config{Endpoint: cfg.Endpoint, RootsPEM: roots, SampleRatio: cfg.SampleRatio, Version: version(), Log: log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("tracing: %w", err)
+	}
+	return t, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := closing(ctx); err != nil {
+			log.Warn("the last spans could not be sent", "error", err)
+		}
+	}, nil
+}
+
 // options turns the configuration into what the server is made of.
 func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options, error) {
 	kek, err := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
@@ -164,13 +195,17 @@ func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options,
 	}
 	return server.Options{
 		Refusals:       limit.Refusals{Source: cfg.Limits.RefusalsPerSource, Client: cfg.Limits.RefusalsPerClient, Issuer: cfg.Limits.RefusalsPerIssuer, All: cfg.Limits.Refusals},
-		TrustedProxies: proxies, Version: version(), AssertionBytes: int(cfg.Cache.AssertionBytes), ShareTokens: cfg.Cache.ShareTokens,
+		TrustedProxies: proxies, Version: version(), LogRequests: requestLog[cfg.Log.Requests],
+		AssertionBytes: int(cfg.Cache.AssertionBytes), ShareTokens: cfg.Cache.ShareTokens,
 		BaseURL: cfg.BaseURL, DB: db, KEK: kek, Keys: keyPolicy(cfg), Issuers: issuers, IssuedAtOptional: optional,
 		Management: server.ManagementLimits{Reads: cfg.Management.ReadsPerSecond, Writes: cfg.Management.WritesPerSecond},
 		Records:    store.RecordsConfig{Bytes: int(cfg.Cache.RecordBytes)}, Clock: time.Now, Log: log,
 		LifetimeMin: cfg.Tokens.LifetimeMin, LifetimeMax: cfg.Tokens.LifetimeMax,
 	}, nil
 }
+
+// requestLog reads log.requests.
+var requestLog = map[string]server.RequestLog{"all": server.LogAll, "refused": server.LogRefused, "none": server.LogNone}
 
 // keyPolicy keeps a retired key published for longer than any token may live,
 // whatever the lifetime was when it signed.
@@ -228,7 +263,8 @@ func checkFiles(ctx context.Context, cfg config.Config) error {
 		_, err := keys.Open(ctx, c)
 		return err
 	})
-	return errors.Join(certErr, issuersErr, keysErr)
+	_, tracingErr := readPEM("tracing.ca_file", cfg.Tracing.CAFile)
+	return errors.Join(certErr, issuersErr, keysErr, tracingErr)
 }
 
 // checkCertificate also finds what only clients would notice.

@@ -37,7 +37,8 @@ type Config struct {
 	Audit      Audit      `yaml:"audit" doc:"The audit trail."`
 	Limits     Limits     `yaml:"limits" doc:"What requests that are refused may cost. A client that was issued a token lately is examined all the same, at the same source."`
 	Cache      Cache      `yaml:"cache" doc:"Memory bounds."`
-	Log        Log        `yaml:"log" doc:"Logging to standard error, as JSON."`
+	Tracing    Tracing    `yaml:"tracing" doc:"Traces, sent to an OpenTelemetry collector. No token, assertion or subject is in them."`
+	Log        Log        `yaml:"log" doc:"Logging to standard error."`
 }
 
 // Public is the listener that clients reach.
@@ -148,11 +149,19 @@ func (a *Audit) validate(p *problems) {
 	p.check(a.Retain == 0 || a.Retain >= time.Hour, "audit.retain must be at least 1h, or 0")
 	p.check(a.MaxRecords >= 0, "audit.max_records must not be negative")
 	p.check(a.Retain == 0 && a.MaxRecords == 0 || a.CheckpointEvery > 0, "audit.retain and audit.max_records need audit.checkpoint_every: a checkpoint attests to what is removed")
-	if a.OTLPEndpoint != "" {
-		u, err := url.Parse(a.OTLPEndpoint)
-		p.check(err == nil && u.Hostname() != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())),
-			"audit.otlp_endpoint %q must be an https URL, or http on a loopback address", a.OTLPEndpoint)
-	}
+	p.collector("audit.otlp_endpoint", a.OTLPEndpoint)
+}
+
+// Tracing is where traces go.
+type Tracing struct {
+	Endpoint    string  `yaml:"endpoint" doc:"URL of an OpenTelemetry collector that takes OTLP/HTTP, as in https://otel.example:4318/v1/traces. Plain http is for loopback addresses. Empty: nothing is traced."`
+	SampleRatio float64 `yaml:"sample_ratio" doc:"Share of the requests that are traced, by trace id. A traceparent header is continued; one that says it is not sampled is not."`
+	CAFile      string  `yaml:"ca_file" doc:"PEM file with certificate authorities that the collector may chain to, beside the system's."`
+}
+
+func (t *Tracing) validate(p *problems) {
+	p.collector("tracing.endpoint", t.Endpoint)
+	p.check(t.SampleRatio > 0 && t.SampleRatio <= 1, "tracing.sample_ratio must be above 0 and at most 1")
 }
 
 func isLoopback(host string) bool {
@@ -168,7 +177,9 @@ type Management struct {
 
 // Log is the logging policy.
 type Log struct {
-	Level string `yaml:"level" doc:"debug, info, warn or error."`
+	Level    string `yaml:"level" doc:"debug, info, warn or error."`
+	Format   string `yaml:"format" doc:"json, or text for people."`
+	Requests string `yaml:"requests" doc:"Which requests are logged, each by one line at level info: all, refused (a status of 400 and above) or none. The audit trail has every decision and every management write in any case."`
 }
 
 // Default returns the defaults. Required values are empty.
@@ -184,7 +195,8 @@ func Default() Config {
 		Audit:      Audit{CheckpointEvery: 5 * time.Minute, Retain: 400 * 24 * time.Hour},
 		Limits:     Limits{RefusalsPerSource: 50, RefusalsPerClient: 200, RefusalsPerIssuer: 200, Refusals: 2000, ConnectionsPerSource: 1024},
 		Cache:      Cache{RecordBytes: 64 << 20, AssertionBytes: 2 << 20},
-		Log:        Log{Level: "info"},
+		Tracing:    Tracing{SampleRatio: 0.01},
+		Log:        Log{Level: "info", Format: "json", Requests: "refused"},
 	}
 }
 
@@ -263,7 +275,8 @@ func (c *Config) Validate() error {
 	p.check(c.Cache.ShareTokens >= 0 && c.Cache.ShareTokens <= time.Minute, "cache.share_tokens must be between 0 and 60s")
 	p.check(c.Cache.AssertionBytes >= 0, "cache.assertion_bytes must not be negative")
 	p.check(c.Management.ReadsPerSecond > 0 && c.Management.WritesPerSecond > 0, "management.reads_per_second and writes_per_second must be positive")
-	p.check(ValidLevel(c.Log.Level), "log.level %q must be debug, info, warn or error", c.Log.Level)
+	c.Log.validate(&p)
+	c.Tracing.validate(&p)
 	c.Issuers.validate(&p)
 	c.Audit.validate(&p)
 	c.Limits.validate(&p)
@@ -328,6 +341,12 @@ func validListen(s string) bool {
 	return err == nil && port != ""
 }
 
+func (l *Log) validate(p *problems) {
+	p.check(ValidLevel(l.Level), "log.level %q must be debug, info, warn or error", l.Level)
+	p.check(l.Format == "json" || l.Format == "text", "log.format %q must be json or text", l.Format)
+	p.check(l.Requests == "all" || l.Requests == "refused" || l.Requests == "none", "log.requests %q must be all, refused or none", l.Requests)
+}
+
 // problems gathers complaints.
 type problems struct{ list []error }
 
@@ -341,6 +360,16 @@ func (p *problems) prefixes(key string, ranges []string) {
 	if _, err := Prefixes(ranges); err != nil {
 		p.check(false, "%s: %v", key, err)
 	}
+}
+
+// collector checks the address of an OpenTelemetry collector.
+func (p *problems) collector(key, endpoint string) {
+	if endpoint == "" {
+		return
+	}
+	u, err := url.Parse(endpoint)
+	p.check(err == nil && u.Hostname() != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())),
+		"%s %q must be an https URL, or http on a loopback address", key, endpoint)
 }
 
 func (p *problems) err() error { return errors.Join(p.list...) }

@@ -38,6 +38,12 @@ func TestParse(t *testing.T) {
 		"plain http issuer":     {good + "issuers: {rules: [{issuer: 'http://idp'}]}\n", "allow_http"},
 		"two rules":             {good + "issuers: {rules: [{issuer: 'https://a.example'}, {issuer: 'https://a.example'}]}\n", "another rule"},
 		"log level":             {good + "log: {level: loud}\n", "log.level"},
+		"log format":            {good + "log: {format: xml}\n", "log.format"},
+		"logged requests":       {good + "log: {requests: some}\n", "log.requests"},
+		"collector":             {good + "tracing: {endpoint: 'https://otel.example:4318/v1/traces', sample_ratio: 0.5}\n", ""},
+		"collector without TLS": {good + "tracing: {endpoint: 'http://otel.example:4318/v1/traces'}\n", "tracing.endpoint"},
+		"nothing sampled":       {good + "tracing: {sample_ratio: 0}\n", "tracing.sample_ratio"},
+		"sampled is no number":  {good + "tracing: {sample_ratio: .nan}\n", "tracing.sample_ratio"},
 		"rotation":              {good + "keys: {rotate_every: 1h}\n", "keys.rotate_every"},
 	} {
 		_, err := Parse([]byte(c.text))

@@ -24,6 +24,7 @@ import (
 	"cambio/internal/oidc"
 	"cambio/internal/server"
 	"cambio/internal/store"
+	"cambio/internal/tracing"
 )
 
 // Config is what a development instance needs. Dir and Listen are required.
@@ -36,7 +37,8 @@ type Config struct {
 	Rehearse       []string         // issuers whose keys are replaced by the provider's
 	Log            *slog.Logger
 
-	keys keys.Policy // the zero value is the production policy; tests compress it
+	keys   keys.Policy     // the zero value is the production policy; tests compress it
+	tracer *tracing.Tracer // of tests
 }
 
 // Info is what a developer needs to use the instance. Its JSON form is the
@@ -176,7 +178,13 @@ func (i *Instance) options(cfg Config, base string, ca *authority, addr net.Addr
 	provider := func(method, path string) server.Mount {
 		return server.Mount{Method: method, Pattern: "/idp" + path, Handler: i.Provider}
 	}
+	requests := server.LogRefused
+	if cfg.Log.Enabled(context.Background(), slog.LevelDebug) {
+		requests = server.LogAll
+	}
 	return server.Options{
+		LogRequests:    requests,
+		Tracer:         cfg.tracer,
 		AssertionBytes: int(config.Default().Cache.AssertionBytes),
 		BaseURL:        base, DB: i.db, KEK: kek, Clock: time.Now, Log: cfg.Log,
 		Keys:        policy,

@@ -28,7 +28,10 @@ func start(t *testing.T, cfg Config) (i *Instance, client *http.Client, stop fun
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
 	}
-	cfg.Listen, cfg.Log = "127.0.0.1:0", slog.New(slog.DiscardHandler)
+	cfg.Listen = "127.0.0.1:0"
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	i, err := Start(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cambio/internal/jose"
+	"cambio/internal/tracing"
 )
 
 // KeySets gives the keys of external issuers. Keys are kept per issuer, the
@@ -106,6 +107,8 @@ func (k *KeySets) Lookup(ctx context.Context, issuer string, header jose.Header)
 func (k *KeySets) lookupSlowly(ctx context.Context, issuer string, header *jose.Header) ([]*jose.PublicKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.config.HTTP.Timeout+waitMargin)
 	defer cancel()
+	ctx, span := tracing.Start(ctx, "issuer keys")
+	defer span.End()
 	e := k.entry(issuer)
 	set, fresh, fail := k.usable(ctx, e)
 	if fail != nil {
@@ -118,7 +121,7 @@ func (k *KeySets) lookupSlowly(ctx context.Context, issuer string, header *jose.
 	// Twice at most: a fetch that was under way already may have begun before
 	// the issuer published the key.
 	for range 2 {
-		f, joined, fail := k.start(e, forKey)
+		f, joined, fail := k.start(ctx, e, forKey)
 		if fail != nil {
 			return nil, fail
 		}
@@ -150,6 +153,8 @@ func (k *KeySets) Renew(ctx context.Context, issuer string, header jose.Header, 
 	if e == nil {
 		return nil
 	}
+	ctx, span := tracing.Start(ctx, "issuer keys, renewed")
+	defer span.End()
 	last := false
 	for range 3 { // as in Lookup: two fetches at most
 		set := e.current.Load()
@@ -160,7 +165,7 @@ func (k *KeySets) Renew(ctx context.Context, issuer string, header jose.Header, 
 		if other := without(keys, tried); len(other) > 0 || last {
 			return other
 		}
-		f, joined, _ := k.start(e, forKey)
+		f, joined, _ := k.start(ctx, e, forKey)
 		if f == nil || f.wait(ctx, e) != nil {
 			return nil
 		}
@@ -194,7 +199,7 @@ func (k *KeySets) usable(ctx context.Context, e *entry) (set *keySet, fresh bool
 		if now.Before(set.refreshAt) {
 			return set, false, nil
 		}
-		f, joined, _ := k.start(e, forAge) // not admitted: the issuer failed lately, the old keys serve
+		f, joined, _ := k.start(ctx, e, forAge) // not admitted: the issuer failed lately, the old keys serve
 		if f == nil || now.Before(set.staleAt) || e.failing() {
 			return set, false, nil
 		}
@@ -205,7 +210,7 @@ func (k *KeySets) usable(ctx context.Context, e *entry) (set *keySet, fresh bool
 		}
 		return e.current.Load(), !joined, nil
 	}
-	f, joined, fail := k.start(e, forFirstUse)
+	f, joined, fail := k.start(ctx, e, forFirstUse)
 	if fail != nil {
 		return nil, false, fail
 	}

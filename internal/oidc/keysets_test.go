@@ -179,7 +179,7 @@ func TestJoinedFetchIsNotTheLastWord(t *testing.T) {
 		_, _ = io.WriteString(w, before)
 	})
 	e := k.entry(f.issuer)
-	old, joined, fail := k.start(e, forKey)
+	old, joined, fail := k.start(t.Context(), e, forKey)
 	if old == nil || joined || fail != nil {
 		t.Fatal("no fetch was started")
 	}

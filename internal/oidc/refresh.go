@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"cambio/internal/jose"
+	"cambio/internal/tracing"
 )
 
 // start joins the refresh under way or starts one if the limits admit it.
 // joined says that the flight began earlier. Without a flight, fail is the
-// remembered failure; it is nil if the last refresh succeeded.
-func (k *KeySets) start(e *entry, why purpose) (f *flight, joined bool, fail *FetchError) {
+// remembered failure; it is nil if the last refresh succeeded. Of ctx only the
+// span matters, which the refresh is traced below.
+func (k *KeySets) start(ctx context.Context, e *entry, why purpose) (f *flight, joined bool, fail *FetchError) {
 	now := k.config.Clock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -39,7 +41,7 @@ func (k *KeySets) start(e *entry, why purpose) (f *flight, joined bool, fail *Fe
 	}
 	e.attempted = true
 	e.flight = &flight{done: make(chan struct{})}
-	go k.fly(e, e.flight)
+	go k.fly(tracing.Carry(k.ctx, ctx), e, e.flight)
 	return e.flight, false, nil
 }
 
@@ -56,10 +58,10 @@ func (k *KeySets) enter() bool {
 
 // fly runs one refresh and publishes its outcome. It belongs to no request:
 // its time is bounded, its lifetime ends with Close.
-func (k *KeySets) fly(e *entry, f *flight) {
+func (k *KeySets) fly(ctx context.Context, e *entry, f *flight) {
 	defer k.flying.Done()
 	defer func() { <-k.slots }()
-	ctx, cancel := context.WithTimeout(k.ctx, k.config.HTTP.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, k.config.HTTP.Timeout)
 	defer cancel()
 	set, fail := k.refresh(ctx, e)
 	if fail == nil {
@@ -185,6 +187,8 @@ func (k *KeySets) fetchKeys(ctx context.Context, e *entry, uri string) (set *key
 // fetch gets one document, parses it and reports the outcome. It is the only
 // caller of the client.
 func (k *KeySets) fetch(ctx context.Context, e *entry, document, url string, parse func([]byte, *FetchEvent) *failure) *FetchError {
+	ctx, span := tracing.Start(ctx, "fetch "+document)
+	defer span.End()
 	began := time.Now() // a duration, not a point in time: always the real clock
 	event := FetchEvent{At: k.config.Clock(), Issuer: e.issuer, URL: url, Document: document}
 	body, failed := e.rules.client.get(ctx, url)
@@ -193,10 +197,12 @@ func (k *KeySets) fetch(ctx context.Context, e *entry, document, url string, par
 		failed = parse(body, &event)
 	}
 	event.Duration = time.Since(began)
+	span.Set("cambio.issuer", e.issuer)
 	var fail *FetchError
 	if failed != nil {
 		fail = e.error(document, url, failed)
 		event.Err = fail
+		span.Fail(event.Outcome())
 	}
 	if k.config.OnFetch != nil {
 		k.config.OnFetch(event)

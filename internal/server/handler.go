@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -14,25 +15,59 @@ import (
 	"cambio/internal/oauth"
 	"cambio/internal/store"
 	"cambio/internal/token"
+	"cambio/internal/tracing"
 	"cambio/internal/trustapi"
 )
 
 // Handler answers the public listener.
 func (s *Server) Handler() http.Handler {
+	if s.opt.Tracer == nil {
+		return http.HandlerFunc(s.serve)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer s.recover(w, r)
-		m := s.router.find(r)
-		switch {
-		case m.route == nil && m.found:
-			s.methodNotAllowed(w, r, m)
-		case m.route == nil:
-			s.notFound(w, r)
-		case m.route.open != nil:
-			m.route.open(w, r, m.params)
-		default:
-			s.serveManaged(w, r, m)
+		r, span := s.opt.Tracer.Request(r)
+		defer span.End()
+		recorder := &statusWriter{ResponseWriter: w}
+		s.serve(recorder, r)
+		span.Number("http.response.status_code", recorder.status)
+		if recorder.status >= http.StatusInternalServerError {
+			span.Fail("")
 		}
 	})
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	defer s.recover(w, r)
+	m := s.router.find(r)
+	if m.route != nil {
+		tracing.Of(r.Context()).Route(r, m.route.pattern)
+	}
+	switch {
+	case m.route == nil || m.route.open != nil && !m.route.exchange:
+		s.serveOther(w, r, m)
+	case m.route.exchange:
+		m.route.open(w, r, m.params)
+	default:
+		s.serveManaged(w, r, m)
+	}
+}
+
+// serveOther answers what is neither an exchange nor management.
+func (s *Server) serveOther(w http.ResponseWriter, r *http.Request, m match) {
+	recorder := &statusWriter{ResponseWriter: w}
+	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
+	event := request{message: "request", traceID: ids.TraceID, correlationID: ids.CorrelationID, began: time.Now()}
+	switch {
+	case m.route != nil:
+		event.pattern = m.route.pattern
+		m.route.open(recorder, r, m.params)
+	case m.found:
+		s.methodNotAllowed(recorder, r, m, ids)
+	default:
+		s.notFound(recorder, r, ids)
+	}
+	event.status = recorder.status
+	s.logRequest(r, event)
 }
 
 // recover keeps a panic to its own request. The stack is for the log; the
@@ -52,11 +87,15 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 // serveManaged runs a handler of a management API for an authenticated caller
 // who holds the route's permission.
 func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
-	recorder := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-	began := time.Now()
-	defer func() { s.metrics.Management(apiNames[m.route.api], recorder.status, time.Since(began)) }()
+	recorder := &statusWriter{ResponseWriter: w}
 	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
 	call := &management.Call{Params: m.params, RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
+	began := time.Now()
+	defer func() {
+		s.metrics.Management(apiNames[m.route.api], cmp.Or(recorder.status, http.StatusServiceUnavailable), time.Since(began))
+		s.logRequest(r, request{message: "management request", pattern: m.route.pattern, status: recorder.status, traceID: ids.TraceID, correlationID: ids.CorrelationID,
+			tenant: call.Tenant.ID, client: call.Caller.AppID, began: began})
+	}()
 	tenant, caller, err := s.authenticate(r)
 	switch {
 	case errors.Is(err, errUnauthenticated):
@@ -154,8 +193,7 @@ func apiOf(r *http.Request) api {
 	return login
 }
 
-func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
-	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request, ids token.ErrorContext) {
 	call := &management.Call{RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
 	switch a := apiOf(r); a {
 	case graphAPI, trustAPI:
@@ -169,10 +207,9 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request, m match) {
+func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request, m match, ids token.ErrorContext) {
 	slices.Sort(m.allowed)
 	w.Header().Set("Allow", strings.Join(m.allowed, ", "))
-	ids := token.NewErrorContext(s.opt.BaseURL, r, s.opt.Clock())
 	call := &management.Call{RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
 	switch a := apiOf(r); {
 	case a != login:
@@ -220,15 +257,4 @@ func (s *Server) Ready(ctx context.Context) error {
 	}
 	_, err := s.opt.DB.FeedPosition(ctx)
 	return err
-}
-
-// statusWriter remembers the status for the metrics.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
 }

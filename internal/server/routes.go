@@ -33,6 +33,7 @@ type route struct {
 	action      string                // audit action of a write
 	rate        management.RateClass  // whose allowance a request takes from; empty: no caller is known
 	conditional bool                  // shows an ETag, or honours If-Match and If-None-Match
+	exchange    bool                  // the token endpoint, which says itself what it did
 	foldCase    bool                  // match literal segments without regard to case
 	open        func(w http.ResponseWriter, r *http.Request, params map[string]string)
 	managed     management.Handler
@@ -84,7 +85,7 @@ func (s *Server) routes() []route {
 // tokenRoute is a door of the token endpoint. Clients of the AD FS alias get
 // the v2 form at the v1 path too.
 func (s *Server) tokenRoute(pattern string, door token.Door) route {
-	return route{api: login, method: http.MethodPost, pattern: pattern,
+	return route{api: login, method: http.MethodPost, pattern: pattern, exchange: true,
 		open: func(w http.ResponseWriter, r *http.Request, params map[string]string) {
 			d := door
 			if isADFS(params["tenant"]) {

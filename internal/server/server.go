@@ -17,10 +17,10 @@ import (
 	"cambio/internal/limit"
 	"cambio/internal/management"
 	"cambio/internal/metrics"
-	"cambio/internal/oauth"
 	"cambio/internal/oidc"
 	"cambio/internal/store"
 	"cambio/internal/token"
+	"cambio/internal/tracing"
 	"cambio/internal/trustapi"
 )
 
@@ -54,6 +54,11 @@ type Options struct {
 	// Management is how many requests one caller of the management APIs may
 	// send. The zero value stands for DefaultManagementLimits.
 	Management ManagementLimits
+
+	// LogRequests says which requests are logged.
+	LogRequests RequestLog
+	// Tracer traces requests; nil for none.
+	Tracer *tracing.Tracer
 
 	// Version is what the metrics say it is.
 	Version string
@@ -111,15 +116,16 @@ type Server struct {
 	router         *router
 	allowances     map[management.RateClass]*limit.Limiters
 	pacer          *pacer
-	keysChanged    chan struct{} // capacity 1: wakes maintain
-	keysUnread     atomic.Bool   // the last reading of the signing keys failed
+	source         func(*http.Request) string // the network address that a request came from
+	keysChanged    chan struct{}              // capacity 1: wakes maintain
+	keysUnread     atomic.Bool                // the last reading of the signing keys failed
 	stop           context.CancelFunc
 	done           chan struct{}
 }
 
 // New opens the signing keys and wires the server. Close it.
 func New(ctx context.Context, opt Options) (*Server, error) {
-	s := &Server{opt: opt, metrics: metrics.New(), keysChanged: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &Server{opt: opt, source: sourceOf(opt.TrustedProxies), metrics: metrics.New(), keysChanged: make(chan struct{}, 1), done: make(chan struct{})}
 	s.managementURIs = append([]string{opt.BaseURL, opt.BaseURL + "/"}, opt.ManagementURIs...)
 	var err error
 	if s.origin, err = placeOf(opt.BaseURL); err != nil {
@@ -141,7 +147,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.directory = &tokenDirectory{db: opt.DB, records: opt.DB.Records(opt.Records), managementURIs: s.managementURIs}
 	s.endpoint = token.New(token.Config{BaseURL: opt.BaseURL, Directory: s.directory, Verifier: s.verifier(),
 		Signer: ring, Recorder: recorder{opt.DB}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange,
-		Source: sourceOf(opt.TrustedProxies), Gate: limit.NewGate(opt.Refusals, opt.Clock), Share: opt.ShareTokens})
+		Source: s.source, Gate: limit.NewGate(opt.Refusals, opt.Clock), Share: opt.ShareTokens})
 	pageKey, err := opt.KEK.Derive("page tokens")
 	if err != nil {
 		return nil, err
@@ -275,18 +281,6 @@ func (s *Server) readKeys(ctx context.Context) {
 	s.keysUnread.Store(err != nil)
 	if err != nil {
 		s.opt.Log.Error("signing keys could not be read again; the next attempt follows", "error", err)
-	}
-}
-
-func (s *Server) observeExchange(o token.Outcome) {
-	s.metrics.Exchange(o.Code, o.Limited, o.Duration)
-	level, message := slog.LevelDebug, "token issued"
-	if o.Code != 0 {
-		level, message = slog.LevelInfo, "token refused"
-	}
-	if s.opt.Log.Enabled(context.Background(), level) {
-		s.opt.Log.Log(context.Background(), level, message, "code", int(o.Code), "reason", o.Reason, "tenant", o.TenantID,
-			"client", oauth.Show(o.ClientID), "credential", o.Credential, "trace_id", o.TraceID, "took_ms", float64(o.Duration.Microseconds())/1000)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"cambio/internal/directory"
 	"cambio/internal/limit"
+	"cambio/internal/tracing"
 )
 
 // RecordsConfig bounds the compiled records. The zero value of every field
@@ -173,6 +174,8 @@ func (r *Records) lead(ctx context.Context, key cacheKey, l *loading, fn loader)
 
 // read reads a record in one read transaction.
 func (r *Records) read(ctx context.Context, key cacheKey, fn loader) (*entry, error) {
+	ctx, span := tracing.Start(ctx, "read record")
+	defer span.End()
 	ctx, cancel := context.WithTimeoutCause(ctx, readTime, ErrUnavailable)
 	defer cancel()
 	known := r.db.feed.applied.Load()

@@ -53,15 +53,21 @@ type Recorder interface {
 
 // Outcome is what an observer learns of one request.
 type Outcome struct {
-	Code       oauth.Code // 0: allowed
-	Limited    string     // which allowance had run out, so that the request was not examined
-	Reason     string     // of a refusal, as shown to the caller
-	Algorithm  string     // of the issued token
-	Duration   time.Duration
-	TenantID   string
-	ClientID   string
-	TraceID    string
-	Credential string
+	Code          oauth.Code // 0: allowed
+	Status        int        // of the answer
+	Limited       string     // which allowance had run out, so that the request was not examined
+	Skipped       int64      // requests like it, before it, that were not recorded
+	Unrecorded    bool       // it is one that was not
+	Reason        string     // of a refusal, as shown to the caller
+	Algorithm     string     // of the issued token
+	Duration      time.Duration
+	TenantID      string
+	ClientID      string // as sent
+	KnownClient   bool   // the directory has it
+	Source        string // network address
+	TraceID       string
+	CorrelationID string
+	Credential    string
 }
 
 // Config is what an Endpoint needs. All members are required.
@@ -76,7 +82,7 @@ type Config struct {
 	Source    func(*http.Request) string // the network address that a request came from
 	Gate      *limit.Gate
 	Share     time.Duration // for how long equal requests get one token; 0: each gets its own
-	Observe   func(Outcome)
+	Observe   func(context.Context, Outcome)
 }
 
 // Endpoint is the token endpoint. It is safe for concurrent use.

@@ -11,6 +11,7 @@ import (
 	"cambio/internal/federation"
 	"cambio/internal/limit"
 	"cambio/internal/oauth"
+	"cambio/internal/tracing"
 )
 
 // exchange is the one event of a request: the phases fill it in, and the
@@ -23,6 +24,7 @@ type exchange struct {
 	source        string
 	limited       limit.Kind // what had run out, so that it was not examined
 	skipped       int64      // requests like it that were not recorded
+	unrecorded    bool       // it is one of those
 
 	request    request
 	history    interface{ Stale() bool } // of what the directory said, records or that there is none
@@ -51,7 +53,7 @@ func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door
 	} else {
 		writeToken(w, x)
 	}
-	e.cfg.Observe(x.outcome(refusal, e.cfg.Clock()))
+	e.cfg.Observe(r.Context(), x.outcome(refusal, e.cfg.Clock()))
 }
 
 // exchange decides and makes the decision durable. A nil return issues the
@@ -68,13 +70,14 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	x.history = e.cfg.Recorder.History()
 	refusal := e.decide(w, r, x, tenantRef)
 	if x.limited != limit.None && !x.note(e.cfg.Gate) {
+		x.unrecorded = true
 		return refusal // it was not examined, and others like it are recorded
 	}
-	err := e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), x)
+	err := e.record(recording, x, refusal, x)
 	if errors.Is(err, ErrOutdated) {
 		x.history = e.cfg.Recorder.History()
 		refusal = e.decideAgain(r.Context(), x, tenantRef)
-		err = e.cfg.Recorder.RecordDecision(recording, x.decision(refusal), x.history)
+		err = e.record(recording, x, refusal, x.history)
 	}
 	if err != nil {
 		// What cannot be recorded is not issued.
@@ -82,6 +85,13 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	}
 	e.settle(x, refusal)
 	return refusal
+}
+
+// record makes a decision durable.
+func (e *Endpoint) record(ctx context.Context, x *exchange, refusal *oauth.Error, basis interface{ Stale() bool }) error {
+	ctx, span := tracing.Start(ctx, "record decision")
+	defer span.End()
+	return e.cfg.Recorder.RecordDecision(ctx, x.decision(refusal), basis)
 }
 
 // subject is what the request says of itself, as far as it is known.
@@ -160,7 +170,7 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 	if refusal = e.attempt(ctx, x); refusal != nil {
 		return refusal
 	}
-	return e.mint(x)
+	return e.mint(ctx, x)
 }
 
 // Stale reports whether a record that the decision rests on was replaced, or
@@ -188,7 +198,7 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 		if refusal = e.admit(x); refusal != nil { // now that the issuer is known
 			return refusal
 		}
-		if refusal = e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat); refusal != nil {
+		if refusal = e.prove(ctx, x); refusal != nil {
 			return refusal
 		}
 		x.proven = true
@@ -197,6 +207,13 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 		return refusal
 	}
 	return e.authorize(ctx, x)
+}
+
+// prove verifies the assertion.
+func (e *Endpoint) prove(ctx context.Context, x *exchange) *oauth.Error {
+	ctx, span := tracing.Start(ctx, "verify assertion")
+	defer span.End()
+	return e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat)
 }
 
 // directoryRefusal answers for a directory that gave no record.
@@ -238,9 +255,10 @@ func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
 }
 
 func (x *exchange) outcome(refusal *oauth.Error, now time.Time) Outcome {
-	o := Outcome{Limited: limit.Kinds[x.limited], Duration: now.Sub(x.started), ClientID: x.request.clientID, TraceID: x.traceID, Algorithm: x.token.algorithm}
+	o := Outcome{Status: http.StatusOK, Limited: limit.Kinds[x.limited], Skipped: x.skipped, Unrecorded: x.unrecorded, Duration: now.Sub(x.started),
+		ClientID: x.request.clientID, KnownClient: x.client != nil, Source: x.source, TraceID: x.traceID, CorrelationID: x.correlationID, Algorithm: x.token.algorithm}
 	if refusal != nil {
-		o.Code, o.Reason = refusal.Code, refusal.Description
+		o.Status, o.Code, o.Reason = refusal.Status, refusal.Code, refusal.Description
 	}
 	if x.tenant != nil {
 		o.TenantID = x.tenant.ID

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"cambio/internal/directory"
 	"cambio/internal/oauth"
+	"cambio/internal/tracing"
 )
 
 // issued is a signed access token and what the answer and the audit say of it.
@@ -31,16 +33,16 @@ const (
 
 // mint makes the access token: v1.0 or v2.0 as the resource asks, one
 // signature.
-func (e *Endpoint) mint(x *exchange) *oauth.Error {
+func (e *Endpoint) mint(ctx context.Context, x *exchange) *oauth.Error {
 	if e.shared.lasting == 0 {
-		return e.sign(x)
+		return e.sign(ctx, x)
 	}
 	key := x.sharedKey()
 	if t, ok := e.shared.get(key, e.cfg.Signer.Active(signedWith(x.resource)), e.cfg.Clock()); ok {
 		x.token = t
 		return nil
 	}
-	refusal := e.sign(x)
+	refusal := e.sign(ctx, x)
 	if refusal == nil {
 		e.shared.put(key, x.token)
 	}
@@ -55,13 +57,15 @@ func signedWith(resource *directory.ResourceRecord) string {
 	return rs256
 }
 
-func (e *Endpoint) sign(x *exchange) *oauth.Error {
+func (e *Endpoint) sign(ctx context.Context, x *exchange) *oauth.Error {
 	now := e.cfg.Clock().Truncate(time.Second)
 	t := issued{id: tokenID(), algorithm: signedWith(x.resource), issuedAt: now, expiry: now.Add(e.cfg.Lifetime().Truncate(time.Second))}
 	typ := "JWT"
 	if x.resource.API.AccessTokenProfile == "rfc9068" {
 		typ = "at+jwt"
 	}
+	_, span := tracing.Start(ctx, "sign token")
+	defer span.End()
 	claims := e.appendClaims(make([]byte, 0, 1024), x, &t)
 	var err error
 	if t.compact, t.keyID, err = e.cfg.Signer.Sign(make([]byte, 0, 2048), t.algorithm, typ, claims); err != nil {

@@ -75,7 +75,7 @@ func newLimitedWorld(t testing.TB, refusals limit.Refusals) *world {
 	clock := func() time.Time { return now }
 	verifier := federation.New(federation.Config{Keys: w, Clock: clock, Own: func(i string) bool { return strings.HasPrefix(i, "https://sts.example.net") }})
 	w.Endpoint = New(Config{BaseURL: "https://sts.example.net", Directory: w, Verifier: verifier, Signer: fakeSigner{}, Recorder: w, Clock: clock,
-		Lifetime: func() time.Duration { return time.Hour }, Observe: func(o Outcome) { w.outcomes = append(w.outcomes, o) },
+		Lifetime: func() time.Duration { return time.Hour }, Observe: func(_ context.Context, o Outcome) { w.outcomes = append(w.outcomes, o) },
 		Source: func(r *http.Request) string { return r.RemoteAddr }, Gate: limit.NewGate(w.refusals, clock)})
 	return w
 }
