@@ -65,19 +65,17 @@ func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door
 // after this request began, and then stands, however busily others write. A
 // caller can tell neither from a request that came a moment earlier.
 func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange, tenantRef string) *oauth.Error {
-	// A caller that hangs up leaves its record all the same.
-	recording := context.WithoutCancel(r.Context())
 	x.history = e.cfg.Recorder.History()
 	refusal := e.decide(w, r, x, tenantRef)
 	if x.limited != limit.None && !x.note(e.cfg.Gate) {
 		x.unrecorded = true
 		return refusal // it was not examined, and others like it are recorded
 	}
-	err := e.record(recording, x, refusal, x)
+	err := e.record(r.Context(), x, refusal, x)
 	if errors.Is(err, ErrOutdated) {
 		x.history = e.cfg.Recorder.History()
 		refusal = e.decideAgain(r.Context(), x, tenantRef)
-		err = e.record(recording, x, refusal, x.history)
+		err = e.record(r.Context(), x, refusal, x.history)
 	}
 	if err != nil {
 		// What cannot be recorded is not issued.
@@ -87,11 +85,12 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	return refusal
 }
 
-// record makes a decision durable.
+// record makes a decision durable. A caller that hangs up leaves its record
+// all the same.
 func (e *Endpoint) record(ctx context.Context, x *exchange, refusal *oauth.Error, basis interface{ Stale() bool }) error {
 	ctx, span := tracing.Start(ctx, "record decision")
 	defer span.End()
-	return e.cfg.Recorder.RecordDecision(ctx, x.decision(refusal), basis)
+	return e.cfg.Recorder.RecordDecision(context.WithoutCancel(ctx), x.decision(refusal), basis)
 }
 
 // subject is what the request says of itself, as far as it is known.
