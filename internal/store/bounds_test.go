@@ -114,7 +114,7 @@ func TestUntrackedRecordsAreStale(t *testing.T) {
 		db, a, _ := seeded(t, Config{})
 		records := db.Records(RecordsConfig{})
 		key := cacheKey{directory.KeyClient, a.TenantID, a.AppID}
-		l, _, _ := records.cache.begin(key)
+		l, _ := records.cache.begin(key)
 		waiting := &signalled{Context: ctx, waits: make(chan struct{})}
 		go func() {
 			<-waiting.waits

@@ -29,7 +29,6 @@ type entry struct {
 // loading is a load that several callers may wait for.
 type loading struct {
 	done       chan struct{} // closed when the fields below are set
-	generation int64         // cache.generation when the load began
 	epoch      int64         // cache.epoch when the load began
 	entry      *entry
 	err        error
@@ -43,16 +42,15 @@ type loading struct {
 type cache struct {
 	limit int // bytes
 
-	mu         sync.RWMutex
-	entries    map[cacheKey]*entry
-	order      *list.List    // of *entry, newest in front
-	hand       *list.Element // where the search for a victim goes on
-	bytes      int
-	evictions  int64
-	loads      map[cacheKey]*loading
-	generation int64                   // number of drops so far
-	epoch      int64                   // number of clears so far
-	dropped    map[directory.Key]int64 // newest seq dropped, while loads are under way
+	mu        sync.RWMutex
+	entries   map[cacheKey]*entry
+	order     *list.List    // of *entry, newest in front
+	hand      *list.Element // where the search for a victim goes on
+	bytes     int
+	evictions int64
+	loads     map[cacheKey]*loading
+	epoch     int64                   // number of clears so far
+	dropped   map[directory.Key]int64 // newest seq dropped, while loads are under way
 }
 
 func newCache(limit int) *cache {
@@ -90,17 +88,16 @@ func (c *cache) previous(key cacheKey) *entry {
 }
 
 // begin joins the load of a key that is under way, or makes the caller the
-// one who loads (first). generation tells a later verdict how old the load
-// may be for this caller.
-func (c *cache) begin(key cacheKey) (l *loading, generation int64, first bool) {
+// one who loads (first).
+func (c *cache) begin(key cacheKey) (l *loading, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l := c.loads[key]; l != nil {
-		return l, c.generation, false
+		return l, false
 	}
-	l = &loading{done: make(chan struct{}), generation: c.generation, epoch: c.epoch}
+	l = &loading{done: make(chan struct{}), epoch: c.epoch}
 	c.loads[key] = l
-	return l, c.generation, true
+	return l, true
 }
 
 // finish ends a load: it stores what was loaded, unless a change that it does
@@ -127,14 +124,12 @@ func (c *cache) finish(key cacheKey, l *loading, e *entry, err error) {
 }
 
 // usable reports whether a load that ended may be used by a caller who joined
-// it at the given generation: the state that was read must not be older than
-// any change whose Write had returned before.
-func (l *loading) usable(generation int64) bool {
-	if l.entry != nil {
-		return !l.superseded
-	}
-	return l.generation == generation
-}
+// it. The state that was read can be older than a change, of another server
+// too, that this caller knows of. A record that is, is marked when the change
+// is published, before a decision on it is recorded; that there was none
+// leaves nothing to mark. Errors are not shared either: they may come from the
+// other caller's context.
+func (l *loading) usable() bool { return l.err == nil && !l.superseded }
 
 // store adds an entry; c.mu is held.
 func (c *cache) store(e *entry) {
@@ -202,7 +197,6 @@ func (c *cache) remove(e *entry) {
 func (c *cache) drop(key directory.Key, seq int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.generation++
 	if len(c.loads) > 0 {
 		c.dropped[key] = max(c.dropped[key], seq)
 	}
@@ -223,7 +217,6 @@ func (c *cache) drop(key directory.Key, seq int64) {
 func (c *cache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.generation++
 	c.epoch++
 	for c.order.Len() > 0 {
 		c.remove(c.order.Back().Value.(*entry))

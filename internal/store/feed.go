@@ -76,16 +76,17 @@ func (f *feed) advance(epoch, seq int64) {
 }
 
 // forget drops every record and begins a new epoch at a position of the feed:
-// nothing that was known before counts.
+// nothing that was known before counts. The position comes last, as always:
+// the other writer may be about to record decisions.
 func (f *feed) forget(position int64) {
 	f.mu.Lock()
 	f.epoch.Add(1)
-	f.applied.Store(position)
-	records, listeners := f.records, f.listeners
-	f.mu.Unlock()
-	for _, r := range records {
+	for _, r := range f.records {
 		r.cache.clear()
 	}
+	f.applied.Store(position)
+	listeners := f.listeners
+	f.mu.Unlock()
 	for _, fn := range listeners {
 		fn(directory.KeySigningKeys)
 	}

@@ -139,7 +139,7 @@ func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, er
 	// Copies: the caller's strings may be parts of a request's body, which
 	// what is kept here must not keep alive.
 	key.tenantID, key.name = strings.Clone(key.tenantID), strings.Clone(key.name)
-	l, generation, first := r.cache.begin(key)
+	l, first := r.cache.begin(key)
 	if first {
 		return r.lead(ctx, key, l, fn)
 	}
@@ -148,13 +148,12 @@ func (r *Records) load(ctx context.Context, key cacheKey, fn loader) (*entry, er
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	// Errors are not shared: they may come from the other caller's context.
-	if l.usable(generation) && (l.err == nil || l.err == ErrNotFound) {
-		return l.entry, l.err
+	if l.usable() {
+		return l.entry, nil
 	}
-	// A change that this caller may know of was published after that load
-	// began. A read that begins now sees it. What it finds is not cached, and
-	// so is marked: nobody could tell its holder of the next change.
+	// A read that begins now sees all that this caller may know of. What it
+	// finds is not cached, and so is marked: nobody could tell its holder of
+	// the next change.
 	e, err := r.read(ctx, key, fn)
 	if err == nil {
 		markStale(e.value)

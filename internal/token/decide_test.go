@@ -243,6 +243,18 @@ func TestNoDecisionOnWhatWasLost(t *testing.T) {
 	}
 }
 
+// That a client is not there was read from a database that another one took
+// over from: no record tells.
+func TestNoRefusalForWhatWasLost(t *testing.T) {
+	w := newWorld(t)
+	form := w.form()
+	form.Set("client_id", "11111111-1111-4111-8111-111111111111")
+	w.lost = true
+	if _, answer := w.send(t, V2, tenantID, form.Encode()); code(answer) != oauth.TransientFailure || len(w.decisions) != 0 {
+		t.Errorf("%v, %d records", answer, len(w.decisions))
+	}
+}
+
 // A credential that is deleted while the issuer's keys are fetched does not
 // give a token: the answer would come after the delete returned.
 func TestRevocationDuringTheFetch(t *testing.T) {
@@ -259,15 +271,26 @@ func TestRevocationDuringTheFetch(t *testing.T) {
 // A tenant that becomes strict while the issuer's keys are fetched refuses what
 // strict tenants refuse.
 func TestTenantNarrowedDuringTheFetch(t *testing.T) {
-	w := newWorld(t)
-	w.duringProof = func() {
-		old := w.tenant
-		w.tenant = &directory.TenantRecord{Tenant: old.Tenant}
-		w.tenant.Compat = directory.Strict
-		old.MarkStale()
+	narrowed := func() *world {
+		w := newWorld(t)
+		w.duringProof = func() {
+			old := w.tenant
+			w.tenant = &directory.TenantRecord{Tenant: old.Tenant}
+			w.tenant.Compat = directory.Strict
+			old.MarkStale()
+		}
+		return w
 	}
+	w := narrowed()
 	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.AlgorithmNotSupported {
 		t.Errorf("AADSTS%d for EdDSA in a tenant that is strict by now", code(answer))
+	}
+	w = narrowed()
+	form := w.form()
+	form.Set("resource", "api://orders")
+	form.Del("scope")
+	if _, answer := w.send(t, V2, tenantID, form.Encode()); code(answer) != oauth.ResourceOnV2 {
+		t.Errorf("AADSTS%d for the parameter resource in a tenant that is strict by now", code(answer))
 	}
 }
 

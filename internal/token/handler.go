@@ -27,11 +27,12 @@ type exchange struct {
 	unrecorded    bool       // it is one of those
 
 	request    request
+	history    interface{ Stale() bool } // of what the directory said, records or that there is none
 	tenant     *directory.TenantRecord
 	client     *directory.ClientRecord
 	assertion  *federation.Assertion
-	checked    bool // the parameters are in order
-	proven     bool // the signature and the times of the assertion are
+	asked      string // the parameter resource; check puts the resource in its place
+	proven     bool   // the signature and the times of the assertion are
 	credential *directory.Credential
 	resource   *directory.ResourceRecord
 	roles      []string
@@ -64,18 +65,17 @@ func (e *Endpoint) ServeTenant(w http.ResponseWriter, r *http.Request, door Door
 // after this request began, and then stands, however busily others write. A
 // caller can tell neither from a request that came a moment earlier.
 func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange, tenantRef string) *oauth.Error {
-	// A caller that hangs up leaves its record all the same.
-	recording := context.WithoutCancel(r.Context())
+	x.history = e.cfg.Recorder.History()
 	refusal := e.decide(w, r, x, tenantRef)
 	if x.limited != limit.None && !x.note(e.cfg.Gate) {
 		x.unrecorded = true
 		return refusal // it was not examined, and others like it are recorded
 	}
-	err := e.record(recording, x, refusal, x)
+	err := e.record(r.Context(), x, refusal, x)
 	if errors.Is(err, ErrOutdated) {
-		history := e.cfg.Recorder.History()
+		x.history = e.cfg.Recorder.History()
 		refusal = e.decideAgain(r.Context(), x, tenantRef)
-		err = e.record(recording, x, refusal, history)
+		err = e.record(r.Context(), x, refusal, x.history)
 	}
 	if err != nil {
 		// What cannot be recorded is not issued.
@@ -85,11 +85,12 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 	return refusal
 }
 
-// record makes a decision durable.
+// record makes a decision durable. A caller that hangs up leaves its record
+// all the same.
 func (e *Endpoint) record(ctx context.Context, x *exchange, refusal *oauth.Error, basis interface{ Stale() bool }) error {
 	ctx, span := tracing.Start(ctx, "record decision")
 	defer span.End()
-	return e.cfg.Recorder.RecordDecision(ctx, x.decision(refusal), basis)
+	return e.cfg.Recorder.RecordDecision(context.WithoutCancel(ctx), x.decision(refusal), basis)
 }
 
 // subject is what the request says of itself, as far as it is known.
@@ -138,6 +139,7 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, x *exchange, t
 	if refusal != nil {
 		return refusal
 	}
+	x.asked = x.request.resource
 	return e.decideFor(r.Context(), x, tenantRef)
 }
 
@@ -152,12 +154,9 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 	if x.tenant, refusal = e.ResolveTenant(ctx, tenantRef); refusal != nil {
 		return refusal
 	}
-	if !x.checked {
-		// This turns the parameters into a resource, once.
-		if refusal = x.request.check(x.door, x.tenant.Compat); refusal != nil {
-			return refusal
-		}
-		x.checked = true
+	x.request.resource = x.asked
+	if refusal = x.request.check(x.door, x.tenant.Compat); refusal != nil {
+		return refusal
 	}
 	if x.client, refusal = e.findClient(ctx, x); refusal != nil {
 		return refusal
@@ -173,9 +172,10 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 	return e.mint(ctx, x)
 }
 
-// Stale reports whether a record that the decision rests on was replaced.
+// Stale reports whether a record that the decision rests on was replaced, or
+// the database was: that it holds no record leaves none to be marked.
 func (x *exchange) Stale() bool {
-	return x.tenant != nil && x.tenant.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
+	return x.history.Stale() || x.tenant != nil && x.tenant.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
 }
 
 // attempt decides on the records at hand.

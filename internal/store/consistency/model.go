@@ -23,7 +23,8 @@ type world struct {
 	running []*process
 	trace   []string // what happened, when it is asked for
 	tracing bool
-	now     int // number of steps so far
+	now     int           // number of steps so far
+	absent  [objects]bool // an object that allows nothing is one that does not exist
 
 	exchanges []*exchange
 }
@@ -41,6 +42,9 @@ type variant struct {
 	writeWithoutLock    bool // writes number themselves without the lock
 	answerBeforeCommit  bool // the answer leaves before its record is durable
 	answerWhenInDoubt   bool // an answer leaves although its commit is in doubt
+	positionBeforeMarks bool // what was known is forgotten after the new position is taken
+	absenceOfAnyEpoch   bool // a refusal may rest on the absence of what a failover brought back
+	shareAbsence        bool // who joins a load takes from it that there is no such object
 }
 
 // database is what is committed. A commit is visible in one step; in another
@@ -75,14 +79,28 @@ type replica struct {
 	cache   [objects]*entry
 	dropped [objects]int // newest change published while loads are under way
 	loads   int
-	broken  bool     // the writer's session is lost
-	writing *process // whose record the writer has in hand
+	loading [objects]*loading // that others may join
+	cleared int               // counts how often the cache was emptied
+
+	broken    bool     // the session of the writer of decisions is lost
+	writing   *process // whose record that writer has in hand
+	unmanaged bool     // the session of the other writer is lost
+	managing  *process // whose write that one has in hand
+	forgets   *process // who is about to forget everything
+}
+
+// loading is a load that others may join.
+type loading struct {
+	ended bool
+	entry *entry
+	ok    bool
 }
 
 // entry is a compiled record.
 type entry struct {
 	allowed bool
 	seq     int
+	absent  bool // nothing was found: this is in no cache, and nothing marks it
 	stale   bool
 }
 
@@ -175,7 +193,7 @@ func (w *world) failover() {
 	w.db.term, w.db.locked = term, nil
 	w.replicate()
 	for _, r := range w.reps {
-		r.broken = true
+		r.broken, r.unmanaged = true, true
 	}
 }
 

@@ -22,6 +22,9 @@ var variants = map[string]variant{
 	"writes without the lock":               {writeWithoutLock: true},
 	"answers before the commit":             {answerBeforeCommit: true},
 	"answers although the commit is unsure": {answerWhenInDoubt: true},
+	"new position before marks":             {positionBeforeMarks: true},
+	"absence is shared":                     {shareAbsence: true},
+	"absence of any epoch":                  {absenceOfAnyEpoch: true},
 }
 
 // schedules is how many random orders are tried: some in the usual test run,
@@ -86,6 +89,7 @@ func newWorld(seed uint64, wrong variant) *world {
 	for o := range w.db.allowed {
 		w.db.allowed[o] = true
 		w.db.history[o] = []version{{0, true}}
+		w.absent[o] = w.random.IntN(3) == 0
 	}
 	w.replicate()
 	for i := range 2 + w.random.IntN(2) {
@@ -99,24 +103,30 @@ func newWorld(seed uint64, wrong variant) *world {
 func (w *world) play() {
 	begun := 0
 	paused, until := (*replica)(nil), 0
+	calm := 50 + 150*w.random.IntN(2) // one step in so many, for each fault
 	for begun < 12 || len(w.running) > 0 {
 		if begun < 12 && (len(w.running) == 0 || w.random.IntN(6) == 0) {
 			w.begin()
 			begun++
 		}
-		switch w.random.IntN(200) {
+		switch w.random.IntN(calm) {
 		case 0:
 			w.crash()
-		case 1:
+		case 1, 5:
 			r := w.reps[w.random.IntN(len(w.reps))]
-			r.broken = true
-			w.note(r.name + " loses its session")
+			if w.random.IntN(2) == 0 {
+				r.broken = true
+				w.note(r.name + " loses the session of its decisions")
+			} else {
+				r.unmanaged = true
+				w.note(r.name + " loses the session of its writes")
+			}
 		case 2:
 			r := w.reps[w.random.IntN(len(w.reps))]
 			w.note(r.name + " evicts a record")
 			r.evict(object(w.random.IntN(objects)), w)
 		case 3:
-			if w.random.IntN(4) == 0 {
+			if w.random.IntN(2) == 0 {
 				w.failover()
 			}
 		case 4:

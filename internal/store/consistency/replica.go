@@ -4,6 +4,7 @@ package consistency
 // the record was refused as outdated.
 func (p *process) exchangeCode(x *exchange) {
 	x.began = p.w.now
+	since := p.rep.epoch
 	entries, ok := p.lookup()
 	if !ok {
 		return // 503
@@ -12,11 +13,11 @@ func (p *process) exchangeCode(x *exchange) {
 	if p.w.wrong.answerBeforeCommit {
 		p.answer(x, allowed)
 	}
-	switch p.record(x, allowed, entries, !p.w.wrong.noValidation, p.rep.epoch) {
+	switch p.record(x, allowed, entries, !p.w.wrong.noValidation, since) {
 	case recorded:
 		p.answer(x, allowed)
 	case outdated:
-		since := p.rep.epoch
+		since = p.rep.epoch
 		p.step("decide again")
 		if !p.w.wrong.retryWithoutReading {
 			if entries, ok = p.lookup(); !ok {
@@ -55,19 +56,59 @@ func (p *process) lookup() (entries [objects]*entry, ok bool) {
 	return entries, true
 }
 
-// load is Records.read and cache.finish.
+// load is Records.load: it joins a load that is under way, or leads one.
 func (p *process) load(o object) (*entry, bool) {
-	r := p.rep
-	known, epoch := r.applied, r.epoch
+	l := p.rep.loading[o]
+	if l == nil {
+		return p.lead(o)
+	}
+	p.step("join a load")
+	for !l.ended {
+		p.step("wait for a load")
+	}
+	if l.ok && !l.entry.stale && (!l.entry.absent || p.w.wrong.shareAbsence) {
+		return l.entry, true
+	}
+	e, ok := p.read(o)
+	if ok && !e.absent {
+		e.stale = true // it is not cached
+	}
+	return e, ok
+}
+
+// read is Records.read.
+func (p *process) read(o object) (*entry, bool) {
+	known := p.rep.applied
+	p.step("begin to read")
+	db := &p.w.db
+	e := &entry{allowed: db.allowed[o], seq: db.head, absent: p.w.absent[o] && !db.allowed[o]}
+	p.step("read a snapshot")
+	return e, e.seq >= known // otherwise of a server that another one took over from
+}
+
+// lead is Records.lead and cache.finish.
+func (p *process) lead(o object) (*entry, bool) {
+	r, l, cleared := p.rep, new(loading), p.rep.cleared
+	r.loading[o] = l
 	r.loads++
 	p.step("begin to load")
-	e := &entry{allowed: p.w.db.allowed[o], seq: p.w.db.head}
-	p.step("read a snapshot")
-	r.loads--
-	if e.seq < known {
-		return nil, false // of a server that another one took over from
+	e, ok := p.read(o)
+	if ok && !e.absent {
+		p.store(o, e, cleared)
 	}
-	if !p.w.wrong.storeOldLoads && (r.dropped[o] > e.seq || r.epoch != epoch) {
+	l.ended, l.entry, l.ok = true, e, ok
+	r.loading[o] = nil
+	if r.loads--; r.loads == 0 {
+		r.dropped = [objects]int{}
+	}
+	p.step("end the load")
+	return e, ok
+}
+
+// store puts a record into the cache, unless it is obsolete.
+func (p *process) store(o object, e *entry, cleared int) {
+	r := p.rep
+	if !p.w.wrong.storeOldLoads && (r.dropped[o] > e.seq || r.cleared != cleared) {
 		e.stale = true
 	} else if before := r.cache[o]; before != nil && before.seq > e.seq {
 		e.stale = true // another load was faster and saw more
@@ -75,11 +116,6 @@ func (p *process) load(o object) (*entry, bool) {
 		r.evict(o, p.w)
 		r.cache[o] = e
 	}
-	if r.loads == 0 {
-		r.dropped = [objects]int{}
-	}
-	p.step("store what was loaded")
-	return e, true
 }
 
 // evict is cache.remove: who holds the record cannot be told of changes any
@@ -114,8 +150,8 @@ const (
 func stale(entries [objects]*entry) bool { return entries[0].stale || entries[1].stale }
 
 // record is the writer: tryDecisions, and transact when that cannot be. With
-// validate the decision must rest on what the database holds; without, it must
-// be of the epoch.
+// validate the decision must rest on what the database holds; in any case it
+// must be of the epoch.
 func (p *process) record(x *exchange, allowed bool, entries [objects]*entry, validate bool, epoch int) outcome {
 	r, db := p.rep, &p.w.db
 	p.step("hand the record to the writer")
@@ -125,10 +161,13 @@ func (p *process) record(x *exchange, allowed bool, entries [objects]*entry, val
 	r.writing = p
 	defer func() { r.writing = nil }()
 	if r.broken {
-		p.reopen()
+		p.reopen(&r.broken)
 	}
 	if !validate && r.epoch != epoch && !p.w.wrong.secondOfAnyEpoch {
 		return unavailable
+	}
+	stale := func(entries [objects]*entry) bool {
+		return stale(entries) || r.epoch != epoch && !p.w.wrong.absenceOfAnyEpoch && !p.w.wrong.keepCaches
 	}
 	old := validate && p.w.wrong.staleBeforeApplied && stale(entries)
 	if p.w.wrong.staleBeforeApplied {
@@ -218,31 +257,54 @@ func (p *process) catchUp() bool {
 
 // advance is feed.advance.
 func (p *process) advance(epoch, seq int) {
+	for p.rep.forgets != nil { // it holds the lock
+		p.step("wait to advance")
+	}
 	if p.rep.epoch == epoch {
 		p.rep.applied = max(p.rep.applied, seq)
 	}
 }
 
-// reopen is writer.open after a session was lost: nothing that was known
-// before counts.
-func (p *process) reopen() {
+// reopen is writer.open after a session was lost, and feed.forget: nothing
+// that was known before counts. There are two writers.
+func (p *process) reopen(lost *bool) {
 	r := p.rep
-	r.broken = false
+	*lost = false
 	head := p.w.db.head
 	p.step("open a session")
+	for r.forgets != nil {
+		p.step("wait to forget")
+	}
+	r.forgets = p
 	r.epoch++
-	r.applied = head
+	p.step("begin an epoch")
+	if p.w.wrong.positionBeforeMarks {
+		r.applied = head
+		p.step("take the new position, too early")
+	}
 	if !p.w.wrong.keepCaches {
+		r.cleared++
 		for o := range r.cache {
 			r.evict(object(o), p.w)
 		}
 	}
 	p.step("forget everything")
+	r.applied = head
+	r.forgets = nil
+	p.step("take the new position")
 }
 
 // writeCode is a management write: DB.Write.
 func (p *process) writeCode(o object, allowed bool, returned func()) {
 	r, db := p.rep, &p.w.db
+	for r.managing != nil { // there is one writer of these
+		p.step("wait for the other writer")
+	}
+	r.managing = p
+	defer func() { r.managing = nil }()
+	if r.unmanaged {
+		p.reopen(&r.unmanaged)
+	}
 	for db.locked != nil && !p.w.wrong.writeWithoutLock {
 		p.step("wait for the lock")
 	}
@@ -252,13 +314,14 @@ func (p *process) writeCode(o object, allowed bool, returned func()) {
 	if head != r.applied && !p.catchUp() {
 		return
 	}
-	if db.term != term {
+	if db.term != term || r.unmanaged {
 		return
 	}
 	if p.w.wrong.writeWithoutLock {
 		p.commitOutOfOrder(o, allowed)
 	} else {
 		if p.w.random.IntN(20) == 0 {
+			r.unmanaged = true
 			p.step("lose the commit of a write")
 			return
 		}
@@ -272,6 +335,7 @@ func (p *process) writeCode(o object, allowed bool, returned func()) {
 	}
 	p.w.replicate()
 	if p.w.random.IntN(20) == 0 {
+		r.unmanaged = true
 		return // the answer is lost: nobody knows
 	}
 	r.drop(o, seq)
