@@ -135,7 +135,7 @@ func (f *restoreFlags) finish(ctx context.Context, cfg config.Config, path strin
 func checkKeys(ctx context.Context, cfg config.Config, db *store.DB) error {
 	kek, err := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
 	if err == nil {
-		err = keys.Check(ctx, keys.Config{DB: db, KEK: kek})
+		err = keys.Check(ctx, keys.Config{DB: db, KEK: kek, Clock: time.Now})
 	}
 	if err != nil {
 		return fmt.Errorf("nothing was changed: the key-encryption key (%s) does not read the signing keys of this backup: %w. If no copy of that key is left, restore with --skip-key-check", keySource(cfg), err)

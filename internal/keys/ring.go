@@ -38,6 +38,7 @@ type Ring struct {
 }
 
 type snapshot struct {
+	readAt time.Time // not later than the state that was read, on the wall clock
 	rows   []store.SigningKeyRow
 	active map[jose.Algorithm]*signingKey
 	set    *jose.KeySet
@@ -57,16 +58,25 @@ func Open(ctx context.Context, cfg Config) (*Ring, error) {
 // Check reports whether every key can be read, and changes nothing.
 func Check(ctx context.Context, cfg Config) error { return (&Ring{cfg: cfg}).Reload(ctx) }
 
+// reloadTime bounds a Reload: a connection that leads nowhere must not keep the
+// next one from being tried.
+const reloadTime = 10 * time.Second
+
 // Reload reads the keys from the database. On an error the ring keeps what it
 // had.
 func (r *Ring) Reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadTime)
+	defer cancel()
 	r.reload.Lock()
 	defer r.reload.Unlock()
+	// Without the monotonic clock, which stands still while a machine is
+	// suspended.
+	readAt := r.cfg.Clock().Round(0)
 	rows, err := r.cfg.DB.SigningKeys(ctx)
 	if err != nil {
 		return err
 	}
-	s := &snapshot{rows: rows, active: map[jose.Algorithm]*signingKey{}}
+	s := &snapshot{readAt: readAt, rows: rows, active: map[jose.Algorithm]*signingKey{}}
 	var jwks bytes.Buffer
 	jwks.WriteString(`{"keys":[`)
 	for i := range rows {
@@ -93,6 +103,14 @@ func (r *Ring) Reload(ctx context.Context) error {
 
 // JWKS is the published key set (RFC 7517 §5). The caller must not change it.
 func (r *Ring) JWKS() []byte { return r.current.Load().jwks }
+
+// GoodFor is how long the key set holds every key that may sign, on this server
+// and on others: a key that was published after it was read here does not sign
+// before PublishAhead. It is negative when the database was out of reach for
+// longer than that.
+func (r *Ring) GoodFor() time.Duration {
+	return r.current.Load().readAt.Add(r.cfg.Policy.PublishAhead).Sub(r.cfg.Clock().Round(0))
+}
 
 // Keys lists the keys without their private parts.
 func (r *Ring) Keys() []store.SigningKeyRow {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -85,7 +86,9 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request, ref stri
 }
 
 // serveKeys answers the key set, which is one for all tenants. Verifiers may
-// cache it for a quarter of the time that a key is published before it signs.
+// cache it for a quarter of the time that a key is published before it signs;
+// for less when this server does not reach the database, since another one may
+// have published a key, and not at all once that one may sign.
 func (s *Server) serveKeys(w http.ResponseWriter, r *http.Request, params map[string]string) {
 	if ref := params["tenant"]; !isShared(ref) {
 		if _, refusal := s.endpoint.ResolveTenant(r.Context(), ref); refusal != nil {
@@ -93,7 +96,12 @@ func (s *Server) serveKeys(w http.ResponseWriter, r *http.Request, params map[st
 			return
 		}
 	}
-	seconds := min(int(s.opt.Keys.PublishAhead.Seconds()/4), 3600)
+	left := s.ring.GoodFor()
+	if left <= 0 {
+		s.refuse(w, r, oauth.Refuse(oauth.TransientFailure).After(time.Second))
+		return
+	}
+	seconds := int(min(s.opt.Keys.PublishAhead/4, time.Hour, left).Seconds())
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(seconds))

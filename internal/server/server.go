@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -117,15 +118,16 @@ type Server struct {
 	allowances     map[management.RateClass]*limit.Limiters
 	pacer          *pacer
 	source         func(*http.Request) string // the network address that a request came from
-	keysChanged    chan struct{}              // capacity 1: wakes maintain
+	keysChanged    <-chan struct{}            // wakes followKeys
+	keysRead       chan struct{}              // capacity 1: wakes maintain
 	keysUnread     atomic.Bool                // the last reading of the signing keys failed
 	stop           context.CancelFunc
-	done           chan struct{}
+	background     sync.WaitGroup
 }
 
 // New opens the signing keys and wires the server. Close it.
 func New(ctx context.Context, opt Options) (*Server, error) {
-	s := &Server{opt: opt, source: sourceOf(opt.TrustedProxies), metrics: metrics.New(), keysChanged: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &Server{opt: opt, source: sourceOf(opt.TrustedProxies), metrics: metrics.New(), keysRead: make(chan struct{}, 1)}
 	s.managementURIs = append([]string{opt.BaseURL, opt.BaseURL + "/"}, opt.ManagementURIs...)
 	var err error
 	if s.origin, err = placeOf(opt.BaseURL); err != nil {
@@ -162,15 +164,16 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.router = newRouter(s.routes())
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	opt.DB.OnSigningKeys(func() { s.reloadKeys(background) })
-	go s.maintain(background)
+	s.keysChanged = opt.DB.SigningKeysChanged()
+	s.background.Go(func() { s.followKeys(background) })
+	s.background.Go(func() { s.maintain(background) })
 	return s, nil
 }
 
 // Close stops the background work. The database is the caller's to close.
 func (s *Server) Close() {
 	s.stop()
-	<-s.done
+	s.background.Wait()
 	s.issuers.Close()
 }
 
@@ -240,11 +243,10 @@ func (s *Server) lifetime() time.Duration {
 	return s.opt.LifetimeMin + rand.N(spread)
 }
 
-// maintain does what is due with the signing keys until the server closes. It
-// reads them at each tick: a key that another process removed must not sign on
-// because one reading failed.
-func (s *Server) maintain(ctx context.Context) {
-	defer close(s.done)
+// followKeys takes over what happens to the signing keys, here or in another
+// process, until the server closes. It reads them at each tick as well: a key
+// that another process removed must not sign on because one reading failed.
+func (s *Server) followKeys(ctx context.Context) {
 	every := min(s.opt.Keys.PublishAhead/8, 10*time.Second)
 	tick := time.NewTicker(max(every, 10*time.Millisecond))
 	defer tick.Stop()
@@ -254,22 +256,28 @@ func (s *Server) maintain(ctx context.Context) {
 			return
 		case <-s.keysChanged:
 		case <-tick.C:
-			s.readKeys(ctx)
 		}
-		if err := s.ring.Maintain(ctx); err != nil && ctx.Err() == nil {
-			s.opt.Log.Error("signing keys could not be maintained; the next attempt follows", "error", err)
+		s.readKeys(ctx)
+		select {
+		case s.keysRead <- struct{}{}:
+		default: // maintain has not come to the last one yet
 		}
 	}
 }
 
-// reloadKeys takes over what happened to the signing keys, here or in another
-// process. It runs on the store's goroutine and so must not write: what
-// follows from the change is left to maintain.
-func (s *Server) reloadKeys(ctx context.Context) {
-	s.readKeys(ctx)
-	select {
-	case s.keysChanged <- struct{}{}:
-	default: // already told
+// maintain does what is due with the signing keys each time that they were
+// read. It is apart from reading them: what it writes may wait for another
+// server's writes, and the removal of a key must not.
+func (s *Server) maintain(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.keysRead:
+		}
+		if err := s.ring.Maintain(ctx); err != nil && ctx.Err() == nil {
+			s.opt.Log.Error("signing keys could not be maintained; the next attempt follows", "error", err)
+		}
 	}
 }
 

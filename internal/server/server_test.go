@@ -137,6 +137,41 @@ func TestManagementTokenEnds(t *testing.T) {
 	}
 }
 
+// A server that does not reach the database lets nobody keep its key set beyond
+// the moment when a key that it does not know may sign, and then has none.
+func TestKeySetOfAServerThatIsCutOff(t *testing.T) {
+	r := newRig(t)
+	ahead := r.opt.Keys.PublishAhead
+	r.Close() // nothing reads the keys any more
+	read := r.now
+	for _, c := range []struct {
+		after time.Duration
+		want  string
+	}{
+		{0, "public, max-age=3600"},
+		{ahead - time.Hour, "public, max-age=3600"},
+		{ahead - time.Minute, "public, max-age=60"},
+		{ahead, ""},
+		{1000 * ahead, ""},
+	} {
+		r.now = read.Add(c.after)
+		got := r.call("GET", "/common/discovery/v2.0/keys", "", "")
+		if c.want == "" {
+			if got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") == "" || strings.Contains(got.Body.String(), "kty") {
+				t.Errorf("after %v: status %d, %v: %s", c.after, got.Code, got.Header(), got.Body)
+			}
+		} else if got.Code != http.StatusOK || got.Header().Get("Cache-Control") != c.want {
+			t.Errorf("after %v: status %d, Cache-Control %q, want %q", c.after, got.Code, got.Header().Get("Cache-Control"), c.want)
+		}
+	}
+	if err := r.ring.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.call("GET", "/common/discovery/v2.0/keys", "", ""); got.Code != http.StatusOK {
+		t.Errorf("after they were read again: status %d", got.Code)
+	}
+}
+
 // Nobody without a token makes the database write.
 func TestGuessedBootstrapTokensWriteNothing(t *testing.T) {
 	r := newRig(t)

@@ -28,13 +28,13 @@ type feed struct {
 
 	mu        sync.Mutex // guards what follows, and the advance of applied within its epoch
 	records   []*Records
-	listeners []func(kind string)
+	keysHeard []chan struct{} // of those who want to know of signing keys; capacity 1
 }
 
-func (f *feed) listen(fn func(kind string)) {
+func (f *feed) listen(changed chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.listeners = append(f.listeners, fn)
+	f.keysHeard = append(f.keysHeard, changed)
 }
 
 func (f *feed) attach(r *Records) {
@@ -43,24 +43,35 @@ func (f *feed) attach(r *Records) {
 	f.records = append(f.records, r)
 }
 
-// publish drops the records that the changes made obsolete and tells the
-// listeners. Publishing a change twice does no harm: a record that includes
-// it stays.
+// publish drops the records that the changes made obsolete and tells those who
+// want to know of signing keys. It waits for nobody: every decision and every
+// revocation waits for it. Publishing a change twice does no harm: a record
+// that includes it stays.
 func (f *feed) publish(touched []touch) {
 	if len(touched) == 0 {
 		return
 	}
 	f.mu.Lock()
-	records, listeners := f.records, f.listeners // only ever appended to
+	records, heard := f.records, f.keysHeard // only ever appended to
 	f.mu.Unlock()
+	keysChanged := false
 	for _, t := range touched {
 		for _, r := range records {
 			r.drop(t.key, t.seq)
 		}
+		keysChanged = keysChanged || t.key.Kind == directory.KeySigningKeys
 	}
-	for _, kind := range kinds(touched) {
-		for _, fn := range listeners {
-			fn(kind)
+	if keysChanged {
+		tell(heard)
+	}
+}
+
+// tell leaves a value in each channel that has none.
+func tell(heard []chan struct{}) {
+	for _, changed := range heard {
+		select {
+		case changed <- struct{}{}:
+		default: // not yet taken
 		}
 	}
 }
@@ -85,11 +96,9 @@ func (f *feed) forget(position int64) {
 		r.cache.clear()
 	}
 	f.applied.Store(position)
-	listeners := f.listeners
+	heard := f.keysHeard
 	f.mu.Unlock()
-	for _, fn := range listeners {
-		fn(directory.KeySigningKeys)
-	}
+	tell(heard)
 }
 
 // catchUp publishes what was changed since the last time. q must see every
@@ -136,20 +145,6 @@ func (h history) Stale() bool { return h.feed.epoch.Load() != h.epoch }
 // History returns a basis for RecordDecision that is stale once the database
 // may have lost what it held before, as in a failover.
 func (db *DB) History() interface{ Stale() bool } { return history{&db.feed, db.feed.epoch.Load()} }
-
-// kinds returns the distinct kinds of key, so that a listener hears of each
-// once.
-func kinds(touched []touch) []string {
-	var out []string
-	seen := make(map[string]bool, 4)
-	for _, t := range touched {
-		if !seen[t.key.Kind] {
-			seen[t.key.Kind] = true
-			out = append(out, t.key.Kind)
-		}
-	}
-	return out
-}
 
 // Sync publishes what other processes have changed. After it returns, records
 // include every write that had returned, anywhere, before it was called.

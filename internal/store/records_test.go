@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,9 +223,7 @@ func TestOtherProcess(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 	}
-	var rolled atomic.Int64
-	notified := make(chan struct{}, 16)
-	quick.db.OnSigningKeys(func() { rolled.Add(1); notified <- struct{}{} })
+	notified := quick.db.SigningKeysChanged()
 
 	old, err := quick.records.Client(ctx, slow.app.TenantID, slow.app.AppID)
 	if err != nil {

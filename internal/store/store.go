@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"cambio/internal/directory"
 )
 
 // Config says where the database is and how it is used: Path or DSN. The zero
@@ -281,13 +279,14 @@ func (db *DB) disconnect() error {
 	return err
 }
 
-// OnSigningKeys registers fn to be called after signing-key rows changed,
-// here (before the Write returns) or in another process (within about
-// PollInterval). It is called from the store's goroutines and must not write.
-func (db *DB) OnSigningKeys(fn func()) {
-	db.feed.listen(func(kind string) {
-		if kind == directory.KeySigningKeys {
-			fn()
-		}
-	})
+// SigningKeysChanged returns a channel that gets a value after signing-key rows
+// changed, here (before the Write returns) or in another process (within about
+// PollInterval), and when everything was forgotten. Changes that nobody has
+// taken yet are one value. It is a channel and no function to call, so that
+// whoever reads the keys then, and may wait for the database, holds up none of
+// those who publish changes.
+func (db *DB) SigningKeysChanged() <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	db.feed.listen(changed)
+	return changed
 }

@@ -106,9 +106,12 @@ func (s *Server) Stop(ctx context.Context, mode string) error {
 	return s.command(ctx, "pg_ctl", "-D", s.data(), "-m", mode, "-w", "stop")
 }
 
-// Kill ends every process of the server with SIGKILL.
+// Kill ends every process of the server with SIGKILL, and waits until none is
+// left: one that outlived the postmaster would hold the memory that they share,
+// and the server could not start again.
 func (s *Server) Kill() error {
-	raw, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	pidFile := filepath.Join(s.data(), "postmaster.pid")
+	raw, err := os.ReadFile(pidFile)
 	if err != nil {
 		return err
 	}
@@ -116,6 +119,13 @@ func (s *Server) Kill() error {
 	postmaster, err := strconv.Atoi(first)
 	if err != nil {
 		return err
+	}
+	// Stopped, so that it has no more children than those that are listed.
+	if err := syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("stopping the postmaster: %w", err)
+	}
+	for state(postmaster) != stopped && !zombie(postmaster) {
+		time.Sleep(time.Millisecond)
 	}
 	// The postmaster first: it would start killed children again.
 	pids := append([]int{postmaster}, children(postmaster)...)
@@ -125,7 +135,10 @@ func (s *Server) Kill() error {
 	for slices.ContainsFunc(pids, func(pid int) bool { return syscall.Kill(pid, 0) == nil && !zombie(pid) }) {
 		time.Sleep(5 * time.Millisecond)
 	}
-	return nil
+	// The files of one that is gone keep the next one from starting while there
+	// is a process with that number: another program's, or a zombie that nobody
+	// has waited for.
+	return firstOf(os.Remove(pidFile), os.Remove(filepath.Join(s.Dir, fmt.Sprintf(".s.PGSQL.%d.lock", s.Port))))
 }
 
 // children lists the processes that a process has started.
@@ -141,9 +154,15 @@ func children(parent int) []int {
 	return list
 }
 
-func zombie(pid int) bool {
+// stopped is the state of a process after SIGSTOP.
+const stopped = "T"
+
+// zombie reports whether a process has ended, or is not there at all.
+func zombie(pid int) bool { return state(pid) == "Z" || state(pid) == "" }
+
+func state(pid int) string {
 	_, _, state := stat(fmt.Sprintf("/proc/%d/stat", pid))
-	return state == "Z" || state == ""
+	return state
 }
 
 // stat reads what /proc says of a process; its name is in parentheses.

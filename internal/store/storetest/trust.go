@@ -216,16 +216,15 @@ func testSigningKeys(t *testing.T, f *fixture) {
 	second := key
 	second.KeyID, second.CreatedAt = "k0", now.Add(time.Minute)
 	key.State, key.RetireAt = store.KeyActive, now.Add(2*time.Hour)
-	calls := 0
-	f.db.OnSigningKeys(func() { calls++ })
+	changed := f.db.SigningKeysChanged()
 	f.write(func(tx *store.Tx) error {
 		if err := tx.PutSigningKey(&second); err != nil {
 			return err
 		}
 		return tx.UpdateSigningKeyState(&key)
 	})
-	if calls != 1 {
-		t.Errorf("%d calls before the write returned, want 1", calls)
+	if len(changed) != 1 {
+		t.Error("a change of signing keys was not told before the write returned")
 	}
 	rows, err := f.db.SigningKeys(t.Context())
 	if err != nil || len(rows) != 2 || rows[0].KeyID != "k1" || rows[0].State != store.KeyActive ||
@@ -234,8 +233,13 @@ func testSigningKeys(t *testing.T, f *fixture) {
 	}
 	bad := store.SigningKeyRow{KeyID: "k1", State: "compromised"}
 	f.refused(directory.Invalid, func(tx *store.Tx) error { return tx.UpdateSigningKeyState(&bad) }, "compromised")
+	// Nobody takes what was told, and no write waits for that.
 	f.write(func(tx *store.Tx) error { return tx.DeleteSigningKey("k1") })
 	f.refused(directory.NotFound, func(tx *store.Tx) error { return tx.DeleteSigningKey("k1") }, "k1")
+	<-changed
+	if len(changed) != 0 {
+		t.Error("two changes that nobody had taken were told one by one")
+	}
 }
 
 func testBootstrapTokens(t *testing.T, f *fixture) {
