@@ -84,6 +84,24 @@ func (tx *Tx) SetAuditStart(c audit.ChainState) error {
 	return err
 }
 
+// AdoptAuditChains registers chains that have records and no row of their own,
+// as only somebody else than this program leaves them behind.
+func (tx *Tx) AdoptAuditChains() error {
+	rows, err := tx.q.QueryContext(tx.ctx, "SELECT a.id / ?1, min(a.id) FROM audit a WHERE a.id >= ?1"+
+		" AND NOT EXISTS (SELECT 1 FROM audit_chains c WHERE c.id = a.id / ?1) GROUP BY a.id / ?1", audit.RowID(1, 0))
+	chains, err := all(rows, err, func(s scanner) (c audit.ChainState, err error) { return c, s.Scan(&c.ID, &c.FirstID) })
+	if err != nil {
+		return err
+	}
+	for _, c := range chains {
+		if _, err := tx.exec("INSERT INTO audit_chains (id, replica, started_at, seed, first_id, anchor) VALUES (?, ?, ?, ?, ?, ?)",
+			c.ID, "", toMicros(tx.now), c.Anchor[:], c.FirstID, c.Anchor[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // RemoveAuditRecords deletes up to limit records of a chain before its start,
 // and returns how many it deleted.
 func (tx *Tx) RemoveAuditRecords(chain int64, limit int) (int64, error) {
