@@ -128,21 +128,27 @@ func auditTrail(cfg config.Config, db *store.DB) (trail.Config, error) {
 		return t, err
 	}
 	t.Key = key
-	if cfg.Audit.ExportFile != "" {
-		t.Exports = append(t.Exports, trail.ToFile(cfg.Audit.ExportFile))
+	t.Exports, err = auditExports(cfg.Audit)
+	return t, err
+}
+
+// auditExports is where a configuration has the trail exported to.
+func auditExports(cfg config.Audit) (exports []trail.Export, err error) {
+	if cfg.ExportFile != "" {
+		exports = append(exports, trail.ToFile(cfg.ExportFile))
 	}
-	if cfg.Audit.OTLPEndpoint != "" {
-		roots, err := readPEM("audit.otlp_ca_file", cfg.Audit.OTLPCAFile)
+	if cfg.OTLPEndpoint != "" {
+		roots, err := readPEM("audit.otlp_ca_file", cfg.OTLPCAFile)
 		if err != nil {
-			return t, err
+			return nil, err
 		}
 		client, err := trail.NewOTLPClient(roots)
 		if err != nil {
-			return t, err
+			return nil, err
 		}
-		t.Exports = append(t.Exports, trail.ToOTLP(cfg.Audit.OTLPEndpoint, client))
+		exports = append(exports, trail.ToOTLP(cfg.OTLPEndpoint, client))
 	}
-	return t, nil
+	return exports, nil
 }
 
 // keepTrail keeps the audit trail until the returned function is called, which
@@ -161,16 +167,24 @@ func keepTrail(ctx context.Context, cfg config.Config, db *store.DB) (k *trail.K
 
 func auditCheckpointCommand() *cobra.Command {
 	var source auditSource
+	var anew bool
 	cmd := &cobra.Command{
 		Use: "checkpoint", Short: "Sign how far the audit trail has come, and print that", Args: noArguments,
-		Long: "Signs a checkpoint, if there are new records since the last one, and prints the newest. Keep what is printed where those who can write to the database cannot: `cambio audit verify --checkpoint FILE` then finds out if the trail was put back to an earlier state.",
+		Long: "Signs a checkpoint, if there are new records since the last one, and prints the newest. Keep what is printed where those who can write to the database cannot: `cambio audit verify --checkpoint FILE` then finds out if the trail was put back to an earlier state.\n\n" +
+			"It signs only what continues what was attested to before. If the trail does not, somebody changed it: nothing is signed, and it ends with 7.\n\n" +
+			"--anew begins again once that was investigated: everything up to now is given up. Those records stay as long as records are kept, but nobody vouches for them any more; checkpoints from before do not count. What is given up is said, an audit record says that it was done, and each later verification says since when. Keep a copy of the database first. If a running server's records were changed, restart that server before.",
+		Example: "  cambio audit checkpoint --config /etc/cambio/config.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return source.with(cmd.Context(), func(cfg config.Config, db *store.DB) error {
+				if anew {
+					return beginAnew(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), cfg, db)
+				}
 				return printCheckpoint(cmd.Context(), cmd.OutOrStdout(), cfg, db)
 			})
 		},
 	}
 	source.flags(cmd)
+	cmd.Flags().BoolVar(&anew, "anew", false, "give up what was attested to up to now, and begin again")
 	return cmd
 }
 

@@ -31,7 +31,7 @@ func auditVerifyCommand() *cobra.Command {
 		Use: "verify", Short: "Find out whether the audit trail was tampered with", Args: noArguments,
 		Long: "Computes the hash of every record again and compares it with the stored one, with the record before, and with what the signed checkpoints attest to. It finds records that were changed, deleted, inserted or moved, chains that were cut off or removed, and checkpoints that were forged. It says how many records are newer than the last checkpoint: the end of those can be cut off without trace.\n\n" +
 			"With --file it verifies exported lines instead: within them nothing was changed, and with --checkpoint also that their end is there.\n\n" +
-			"It ends with 0 when the trail is intact, and with 1 when it is not.",
+			"It ends with 0 when the trail is intact, with 7 when it is not, and with another code when that could not be found out.",
 		Example: "  cambio audit verify --config /etc/cambio/config.yaml --checkpoint /safe/checkpoint.json\n  cambio audit verify --file audit.jsonl --public-key MFIqrG… --checkpoint checkpoint.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -163,6 +163,12 @@ func (f *verifyFlags) print(out io.Writer, r *trail.Report) error {
 	if r.Unchained > 0 {
 		text += fmt.Sprintf(" %d are older than hash chains and can be neither confirmed nor doubted.", r.Unchained)
 	}
+	for _, b := range r.Anew {
+		text += fmt.Sprintf(" The trail was begun anew with checkpoint %d at %s.", b.Checkpoint, b.At.UTC().Format(time.RFC3339))
+	}
+	if r.GivenUp > 0 {
+		text += fmt.Sprintf(" %d records from before that were not compared: they were given up.", r.GivenUp)
+	}
 	_, err := fmt.Fprintln(out, text)
 	return err
 }
@@ -188,6 +194,24 @@ func printCheckpoint(ctx context.Context, out io.Writer, cfg config.Config, db *
 	if err != nil {
 		return err
 	}
+	return writeCheckpoint(out, &c)
+}
+
+func beginAnew(ctx context.Context, out, notes io.Writer, cfg config.Config, db *store.DB) error {
+	t, err := auditTrail(cfg, db)
+	if err != nil {
+		return err
+	}
+	g, err := trail.BeginAnew(ctx, t)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(notes, "The audit trail was begun anew with checkpoint %d. Given up: %d records in %d chains, which nobody vouches for any more, and what %d earlier checkpoints attest to.\n",
+		g.Checkpoint.ID, g.Records, g.Chains, g.Checkpoints)
+	return writeCheckpoint(out, &g.Checkpoint)
+}
+
+func writeCheckpoint(out io.Writer, c *audit.SignedCheckpoint) error {
 	raw, err := json.Marshal(c)
 	if err == nil {
 		_, err = fmt.Fprintf(out, "%s\n", raw)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cambio/internal/admin"
+	"cambio/internal/trail"
 )
 
 // Exit codes.
@@ -18,6 +19,7 @@ const (
 	exitDenied   = 4
 	exitConflict = 5
 	exitPending  = 6
+	exitTampered = 7
 
 	exitInterrupted = 130 // as shells have it for SIGINT
 )
@@ -43,6 +45,9 @@ func exitCode(err error) int {
 	if pending := new(pendingError); errors.As(err, pending) {
 		return exitPending
 	}
+	if tampered := (*trail.TamperedError)(nil); errors.Is(err, errTampered) || errors.As(err, &tampered) {
+		return exitTampered
+	}
 	switch admin.KindOf(err) {
 	case admin.NotFound:
 		return exitNotFound
@@ -67,6 +72,7 @@ func exitCodesTopic() *cobra.Command {
   4  denied: signing in was refused, or the caller lacks a role of the management resource
   5  conflict: it exists already and is not the same, or a name fits more than one object
   6  changes to apply: of cambio plan --detailed-exitcode only
+  7  tampered with: the audit trail is not intact; of cambio audit verify and cambio audit checkpoint only
   130  interrupted (SIGINT or SIGTERM) before it was done; a request that was under way may have been carried out
 
 Errors go to standard error, as "cambio: " and one line, or one for each mistake in a file; results go to standard output.`,

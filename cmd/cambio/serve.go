@@ -105,9 +105,9 @@ func serve(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	defer stopTrail()
-	s.MeasureAudit(func() server.AuditFigures {
+	s.MeasureAudit(cfg.Audit.CheckpointEvery > 0, func() server.AuditFigures {
 		st := keeper.Stats()
-		return server.AuditFigures{Checkpoint: st.Checkpoint, Exported: st.Exported, ExportFailing: st.ExportError, Held: st.Held}
+		return server.AuditFigures{Checkpoint: st.Checkpoint, Exported: st.Exported, Behind: st.Behind, ExportFailing: st.ExportError, Held: st.Held, Tampered: st.Tampered}
 	})
 	public := server.NewHTTPServer(s.Handler(), log)
 	public.TLSConfig = certificate.Config()
@@ -260,16 +260,18 @@ func checkFiles(ctx context.Context, cfg config.Config) error {
 	if issuersErr == nil {
 		_, issuersErr = server.IssuerCheck(cfg.BaseURL, issuers)
 	}
+	_, tracingErr := readPEM("tracing.ca_file", cfg.Tracing.CAFile)
+	_, auditErr := auditExports(cfg.Audit)
+	filesErr := errors.Join(certErr, issuersErr, tracingErr, auditErr)
 	if err := installed(ctx, cfg); err != nil {
 		_, kekErr := keys.LoadEncryptionKey(cfg.Keys.EncryptionKeyFile)
-		return errors.Join(certErr, issuersErr, kekErr, err)
+		return errors.Join(filesErr, kekErr, err)
 	}
 	keysErr := withDatabase(cfg, func(c keys.Config) error {
 		_, err := keys.Open(ctx, c)
 		return err
 	})
-	_, tracingErr := readPEM("tracing.ca_file", cfg.Tracing.CAFile)
-	return errors.Join(certErr, issuersErr, keysErr, tracingErr)
+	return errors.Join(filesErr, keysErr)
 }
 
 // checkCertificate also finds what only clients would notice.

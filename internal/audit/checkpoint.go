@@ -20,7 +20,22 @@ type Checkpoint struct {
 	At       time.Time    `json:"at"`
 	Previous Hash         `json:"previous"`          // SHA-256 of the body before it; zeros for the first
 	Complete bool         `json:"complete,omitzero"` // names every chain that has rows
+	Anew     []Beginning  `json:"anew,omitzero"`     // of a complete one: when the trail was begun anew, oldest first
 	Chains   []ChainState `json:"chains"`
+}
+
+// Beginning says that with a checkpoint a trail was begun anew: nothing that
+// earlier ones attested to counts from there on. It is an operator's act, once
+// tampering was investigated.
+type Beginning struct {
+	Checkpoint int64     `json:"checkpoint"` // its number
+	At         time.Time `json:"at"`
+}
+
+// beginsAnew reports whether this is a checkpoint that a trail was begun anew
+// with.
+func (c *Checkpoint) beginsAnew() bool {
+	return c.Complete && len(c.Anew) > 0 && c.Anew[len(c.Anew)-1].Checkpoint == c.ID
 }
 
 // ChainState is how far a chain has come: of its rows those from FirstID to
@@ -32,6 +47,10 @@ type ChainState struct {
 	Anchor   Hash  `json:"anchor"`
 	LastID   int64 `json:"lastId"`
 	LastHash Hash  `json:"lastHash"`
+
+	// GivenUp: rows before FirstID may be there, which nobody vouches for since
+	// the trail was begun anew.
+	GivenUp bool `json:"givenUp,omitzero"`
 }
 
 // SignedCheckpoint is a checkpoint as it is stored: what was signed, and the
@@ -89,33 +108,64 @@ func (s *SignedCheckpoint) Hash() Hash { return sha256.Sum256(s.Body) }
 type Attested struct {
 	Last   SignedCheckpoint // the newest; ID 0: there is none
 	At     time.Time        // of the newest
+	Anew   []Beginning
 	Chains map[int64]ChainState
 }
 
 // Attest reads checkpoints in their order, oldest first, of which older ones
 // may have been removed. The problems are what must not be; what can be read
-// is in the result nevertheless.
+// is in the result nevertheless. What is wrong before the trail was begun anew
+// is no problem any more.
 func Attest(checkpoints []SignedCheckpoint, key ed25519.PublicKey) (Attested, []string) {
 	a := Attested{Chains: map[int64]ChainState{}}
 	var problems []string
 	for i := range checkpoints {
 		s := &checkpoints[i]
 		c, err := s.Open(key)
-		switch {
-		case err != nil:
+		if err != nil {
 			problems = append(problems, err.Error())
 			continue
-		case a.Last.ID == 0 && c.ID > 1 && !c.Complete:
-			problems = append(problems, fmt.Sprintf("checkpoints before %d are missing", c.ID))
-		case a.Last.ID > 0 && c.ID != a.Last.ID+1:
-			problems = append(problems, fmt.Sprintf("checkpoints between %d and %d are missing", a.Last.ID, c.ID))
-		case a.Last.ID > 0 && c.Previous != a.Last.Hash():
-			problems = append(problems, fmt.Sprintf("checkpoint %d does not follow checkpoint %d", c.ID, a.Last.ID))
+		}
+		if c.beginsAnew() {
+			clear(a.Chains)
+			problems = nil
+		} else {
+			problems = append(problems, a.contradictions(&c)...)
 		}
 		for _, state := range c.Chains {
 			a.Chains[state.ID] = state
 		}
+		if c.Complete {
+			a.Anew = c.Anew
+		}
 		a.Last, a.At = *s, c.At
 	}
 	return a, problems
+}
+
+// contradictions are what in a checkpoint does not follow from those before.
+func (a *Attested) contradictions(c *Checkpoint) (problems []string) {
+	switch {
+	case a.Last.ID == 0 && c.ID > 1 && !c.Complete:
+		return []string{fmt.Sprintf("checkpoints before %d are missing", c.ID)}
+	case a.Last.ID == 0:
+		return nil
+	case c.ID != a.Last.ID+1:
+		problems = append(problems, fmt.Sprintf("checkpoints between %d and %d are missing", a.Last.ID, c.ID))
+	case c.Previous != a.Last.Hash():
+		problems = append(problems, fmt.Sprintf("checkpoint %d does not follow checkpoint %d", c.ID, a.Last.ID))
+	}
+	named := 0
+	for _, state := range c.Chains {
+		if before, ok := a.Chains[state.ID]; ok {
+			named++
+			if !before.precedes(state) {
+				problems = append(problems, fmt.Sprintf("checkpoint %d contradicts an earlier one about chain %d", c.ID, state.ID))
+			}
+		}
+	}
+	if c.Complete && named < len(a.Chains) {
+		problems = append(problems, fmt.Sprintf("checkpoint %d leaves out chains that earlier ones name", c.ID))
+	}
+	return problems
 }

@@ -57,6 +57,7 @@ type Verifier struct {
 	Unchained  int64 // older than chains: they can be neither confirmed nor doubted
 	Unattested int64 // newer than the last checkpoint
 	Retired    int64 // past their time and about to be removed
+	GivenUp    int64 // from before the trail was begun anew: nobody vouches for them
 }
 
 // NewVerifier makes a Verifier. starts are the chains that the database knows.
@@ -85,7 +86,11 @@ func (v *Verifier) Row(row *Row, stored Hash) {
 	}
 	state, known := v.attested.Chains[chain]
 	if known && row.ID < state.FirstID {
-		v.Retired++
+		if state.GivenUp {
+			v.GivenUp++
+		} else {
+			v.Retired++
+		}
 		return
 	}
 	v.Rows++
@@ -101,7 +106,7 @@ func (v *Verifier) Row(row *Row, stored Hash) {
 		_, before := Chain(v.previous)
 		v.find(row, fmt.Sprintf("records %d to %d before it are missing", before+1, n-1))
 	} else if link, _ := row.Link(v.hash, nil); link != stored {
-		v.find(row, "it was changed, or the one before it was")
+		v.find(row, changedText)
 	}
 	if known && row.ID == state.LastID && stored != state.LastHash {
 		v.find(row, fmt.Sprintf("checkpoint of %s attests to another record here", v.attested.At.UTC().Format(time.RFC3339)))
@@ -122,7 +127,7 @@ func (v *Verifier) beginChain(chain int64, row *Row) {
 	if state, ok := v.attested.Chains[chain]; ok {
 		start = ChainStart{ID: chain, FirstID: state.FirstID, Anchor: state.Anchor}
 	} else if !registered {
-		v.find(row, "the database knows no such chain")
+		v.find(row, unknownText)
 		start.FirstID = row.ID
 	} else if start.FirstID != RowID(chain, 1) {
 		v.find(row, "its beginning was removed, and no checkpoint attests to that")
@@ -150,10 +155,28 @@ func (v *Verifier) Findings() []Finding {
 	v.endChain()
 	v.chain = 0
 	for _, id := range slices.Sorted(maps.Keys(v.attested.Chains)) {
-		state := v.attested.Chains[id]
-		if !v.loose && !v.seen[id] && state.LastID >= state.FirstID {
-			v.findings = append(v.findings, Finding{Chain: id, Text: fmt.Sprintf("it is missing as a whole, with %d records", state.LastID-state.FirstID+1)})
+		if state := v.attested.Chains[id]; !v.loose {
+			v.lookUp(state)
 		}
 	}
 	return v.findings
 }
+
+// lookUp compares what a database says of a chain with what is attested.
+func (v *Verifier) lookUp(state ChainState) {
+	text := ""
+	start, registered := v.starts[state.ID]
+	switch {
+	case !v.seen[state.ID] && !state.empty():
+		text = fmt.Sprintf("it is missing as a whole, with %d records", state.LastID-state.FirstID+1)
+	case !registered:
+		text = unknownText
+	default:
+		text = state.misplaced(start.FirstID, start.Anchor)
+	}
+	if text != "" {
+		v.findings = append(v.findings, Finding{Chain: state.ID, Text: text})
+	}
+}
+
+const unknownText = "the database knows no such chain"

@@ -42,7 +42,7 @@ func newTrail(t *testing.T, chains, n int) *trail {
 			row := Row{ID: RowID(chain, int64(i+1)), At: 1e15 + int64(i), Kind: KindExchange, TenantID: "t", ClientID: fmt.Sprint(i % 3), Detail: fmt.Appendf(nil, `{"n":%d}`, i)}
 			hash, _ = row.Link(hash, nil)
 			tr.rows = append(tr.rows, stored{row, hash})
-			state := ChainState{chain, RowID(chain, 1), seed, row.ID, hash}
+			state := ChainState{ID: chain, FirstID: RowID(chain, 1), Anchor: seed, LastID: row.ID, LastHash: hash}
 			if i == n/2 && chain == 1 {
 				first.Chains = append(first.Chains, state)
 			}
@@ -186,12 +186,13 @@ func TestRetention(t *testing.T) {
 	_, private, _ := ed25519.GenerateKey(nil)
 	tr.public = private.Public().(ed25519.PublicKey)
 	cut := tr.rows[9]
-	c := Checkpoint{ID: 9, Complete: true, Chains: []ChainState{{1, cut.ID + 1, cut.hash, tr.rows[15].ID, tr.rows[15].hash}}}
+	c := Checkpoint{ID: 9, Complete: true, Chains: []ChainState{{ID: 1, FirstID: cut.ID + 1, Anchor: cut.hash, LastID: tr.rows[15].ID, LastHash: tr.rows[15].hash}}}
 	signed, err := c.Sign(private)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tr.checkpoints = []SignedCheckpoint{signed}
+	tr.starts = []ChainStart{{1, cut.ID + 1, cut.hash}}
 	for removed := range 11 {
 		half := tr.copy()
 		half.rows = half.rows[removed:]

@@ -45,7 +45,9 @@ const (
 	KeyRotation        = "cambio_signing_key_rotation_timestamp_seconds"
 	KeysUnread         = "cambio_signing_keys_unread"
 	AuditCheckpoint    = "cambio_audit_checkpoint_timestamp_seconds"
+	AuditTampered      = "cambio_audit_tampered"
 	AuditExported      = "cambio_audit_exported_records_total"
+	AuditExportBehind  = "cambio_audit_export_behind_records"
 	AuditExportFailing = "cambio_audit_export_failing"
 	AuditHeld          = "cambio_audit_retention_held"
 	CertificateExpiry  = "cambio_certificate_expiry_timestamp_seconds"
@@ -77,8 +79,10 @@ func Catalogue() []Definition {
 		{RecordBytes, gauge, nil, "Estimated memory of the records."},
 		{KeyRotation, gauge, []string{"algorithm"}, "When the signing key in use is due to be replaced."},
 		{KeysUnread, gauge, nil, "1 while the signing keys could not be read from the database."},
-		{AuditCheckpoint, gauge, nil, "When this server last signed a checkpoint of the audit trail, or found nothing new; 0 on a server that has not kept the trail yet."},
+		{AuditCheckpoint, gauge, nil, "When this server last signed a checkpoint of the audit trail, or found nothing new; 0 on a server that has not kept the trail yet. Absent with `audit.checkpoint_every: 0`."},
+		{AuditTampered, gauge, nil, "1 while the audit trail contradicts what its checkpoints attest to, so that this server signs none: `cambio audit verify` says where."},
 		{AuditExported, counter, nil, "Audit records that this server exported."},
+		{AuditExportBehind, gauge, nil, "Audit records that the slowest export had still to deliver when this server last looked; 0 on a server that does not keep the trail."},
 		{AuditExportFailing, gauge, nil, "1 while the last export of audit records failed."},
 		{AuditHeld, gauge, nil, "1 while audit records are past their time and kept only because an export has not delivered them."},
 		{CertificateExpiry, gauge, nil, "When the TLS certificate of the public listener expires."},

@@ -55,15 +55,19 @@ func (s *Server) rotation(algorithm string) time.Time {
 
 // AuditFigures are what is known of the keeping of the audit trail.
 type AuditFigures struct {
-	Checkpoint          time.Time
-	Exported            int64
-	ExportFailing, Held bool
+	Checkpoint                    time.Time
+	Exported, Behind              int64
+	ExportFailing, Held, Tampered bool
 }
 
 // MeasureAudit registers the figures of the audit trail, which is kept outside
-// of the server.
-func (s *Server) MeasureAudit(read func() AuditFigures) {
-	s.metrics.Func(metrics.AuditCheckpoint, func() float64 { return metrics.Time(read().Checkpoint) })
+// of the server. Without checkpoints there is no time of the last one.
+func (s *Server) MeasureAudit(checkpoints bool, read func() AuditFigures) {
+	if checkpoints {
+		s.metrics.Func(metrics.AuditCheckpoint, func() float64 { return metrics.Time(read().Checkpoint) })
+	}
+	s.metrics.Func(metrics.AuditTampered, func() float64 { return metrics.Bool(read().Tampered) })
+	s.metrics.Func(metrics.AuditExportBehind, func() float64 { return float64(read().Behind) })
 	s.metrics.Func(metrics.AuditExported, func() float64 { return float64(read().Exported) })
 	s.metrics.Func(metrics.AuditExportFailing, func() float64 { return metrics.Bool(read().ExportFailing) })
 	s.metrics.Func(metrics.AuditHeld, func() float64 { return metrics.Bool(read().Held) })

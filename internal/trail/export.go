@@ -28,33 +28,80 @@ type Export struct {
 	Deliver func(ctx context.Context, records []store.AuditRecord) error
 }
 
-// exportAtOnce is how many records one delivery has.
-const exportAtOnce = 500
+const (
+	// exportAtOnce is how many records one delivery has.
+	exportAtOnce = 500
 
-// export delivers what is new to every destination.
+	// A round ends after so many records of each export, or so much time, so
+	// that checkpoints are not kept waiting.
+	exportRound     = 10_000
+	exportRoundTime = duty / 3
+)
+
+// export delivers what is new to every destination, as far as one round goes.
 func (k *Keeper) export(ctx context.Context) error {
 	var err error
+	var behind int64
+	k.unfinished = false
 	for _, e := range k.cfg.Exports {
-		if failed := k.exportTo(ctx, e); failed != nil {
+		left, failed := k.exportTo(ctx, e)
+		if failed != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", e.Name, failed))
+		} else if left > 0 {
+			k.unfinished = true
 		}
+		behind = max(behind, left)
 	}
+	k.behind.Store(behind)
 	k.failing.Store(err != nil)
 	return err
 }
 
-func (k *Keeper) exportTo(ctx context.Context, e Export) error {
+// errRoundEnded ends a round of an export.
+var errRoundEnded = errors.New("the round has ended")
+
+// exportTo delivers to one destination and returns how many of the records
+// that were there when it began are left.
+func (k *Keeper) exportTo(ctx context.Context, e Export) (left int64, err error) {
 	at, err := position(ctx, k.cfg.DB, e.Name)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return Follow(ctx, k.cfg.DB, at, func(records []store.AuditRecord) error {
+	chains, err := k.cfg.DB.AuditChains(ctx)
+	if err != nil {
+		return 0, err
+	}
+	left = at.behind(chains)
+	ends, sent := time.Now().Add(exportRoundTime), 0
+	err = follow(ctx, k.cfg.DB, chains, at, func(records []store.AuditRecord) error {
 		if err := e.Deliver(ctx, records); err != nil {
 			return err
 		}
 		k.exported.Add(int64(len(records)))
-		return k.remember(ctx, e.Name, at)
+		left -= int64(len(records))
+		if err := k.remember(ctx, e.Name, at); err != nil {
+			return err
+		}
+		if sent += len(records); sent >= exportRound || time.Now().After(ends) {
+			return errRoundEnded
+		}
+		return nil
 	})
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.Is(err, errRoundEnded):
+		return max(left, 0), nil
+	}
+	return max(left, 0), err
+}
+
+// behind is how many records of chains are after the position.
+func (p Position) behind(chains []audit.ChainState) (records int64) {
+	for _, c := range chains {
+		records += max(0, c.LastID-max(p[c.ID], c.FirstID-1))
+	}
+	return records
 }
 
 // Position is how far a trail was read: the last id by chain.
@@ -83,6 +130,10 @@ func Follow(ctx context.Context, db *store.DB, at Position, pass func([]store.Au
 	if err != nil {
 		return err
 	}
+	return follow(ctx, db, chains, at, pass)
+}
+
+func follow(ctx context.Context, db *store.DB, chains []audit.ChainState, at Position, pass func([]store.AuditRecord) error) error {
 	for _, c := range chains {
 		for after := max(at[c.ID], audit.RowID(c.ID, 0)); after < c.LastID; after = at[c.ID] {
 			records, err := db.AuditRecords(ctx, after, int(min(exportAtOnce, c.LastID-after)))

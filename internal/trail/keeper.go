@@ -4,10 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"log/slog"
-	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +30,9 @@ type Stats struct {
 	Checkpoint  time.Time // when the last one was made here
 	Exported    int64     // records delivered from here
 	ExportError bool      // the last delivery failed
+	Behind      int64     // records that are there and that the slowest export has not delivered, when it last looked
 	Held        bool      // records are past their time but an export has not delivered them
+	Tampered    bool      // the trail contradicts what was attested to, and no checkpoint is signed
 }
 
 // Keeper does what is due until its Run ends.
@@ -43,6 +42,13 @@ type Keeper struct {
 	exported   atomic.Int64
 	failing    atomic.Bool
 	held       atomic.Bool
+	tampered   atomic.Bool
+	behind     atomic.Int64
+
+	// Of the goroutine that keeps the trail.
+	seen       *audit.SignedCheckpoint // the newest that was seen here; it must not be gone
+	more       bool                    // the last checkpoint left records for the next one
+	unfinished bool                    // the last round of exports left records for the next one
 }
 
 // New makes a Keeper.
@@ -50,7 +56,7 @@ func New(cfg Config) *Keeper { return &Keeper{cfg: cfg} }
 
 // Stats returns the figures so far.
 func (k *Keeper) Stats() Stats {
-	s := Stats{Exported: k.exported.Load(), ExportError: k.failing.Load(), Held: k.held.Load()}
+	s := Stats{Exported: k.exported.Load(), ExportError: k.failing.Load(), Behind: k.behind.Load(), Held: k.held.Load(), Tampered: k.tampered.Load()}
 	if us := k.checkpoint.Load(); us > 0 {
 		s.Checkpoint = time.UnixMicro(us)
 	}
@@ -67,11 +73,19 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		mine, err := k.cfg.DB.Duty(ctx, "audit", duty)
-		if err == nil && mine {
+		switch {
+		case err == nil && mine:
 			err = k.Once(ctx)
+		case err == nil: // another one knows
+			k.behind.Store(0)
+			k.tampered.Store(false)
+			k.held.Store(false)
 		}
 		if err != nil && ctx.Err() == nil {
 			k.cfg.Log.Error("the audit trail could not be kept; the next attempt follows", "error", err)
+		}
+		if mine && ctx.Err() == nil && (k.unfinished || k.more && err == nil) {
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -86,11 +100,11 @@ func (k *Keeper) Run(ctx context.Context) {
 // the removal of what is past its time.
 func (k *Keeper) Once(ctx context.Context) error {
 	err := k.export(ctx)
-	if now := k.cfg.Clock(); k.cfg.CheckpointEvery > 0 && now.Sub(time.UnixMicro(k.checkpoint.Load())) >= k.cfg.CheckpointEvery {
-		_, failed := Checkpoint(ctx, k.cfg)
-		k.made(failed)
-		if failed == nil {
-			failed = k.retain(ctx)
+	due := k.cfg.Clock().Sub(time.UnixMicro(k.checkpoint.Load())) >= k.cfg.CheckpointEvery
+	if k.cfg.CheckpointEvery > 0 && (due || k.more) {
+		attested, failed := k.attest(ctx, attestAtOnce)
+		if failed == nil && !k.more {
+			failed = k.noteTampering(k.retain(ctx, attested))
 		}
 		err = errors.Join(err, failed)
 	}
@@ -104,187 +118,30 @@ func (k *Keeper) last(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	_, err := Checkpoint(ctx, k.cfg)
-	k.made(err)
-}
-
-func (k *Keeper) made(err error) {
-	if err == nil {
-		k.checkpoint.Store(k.cfg.Clock().UnixMicro())
+	if _, err := k.attest(ctx, attestAtOnce/10); err != nil {
+		k.cfg.Log.Warn("no last checkpoint of the audit trail was signed", "error", err)
 	}
 }
 
-// completeEvery is how many checkpoints are read at most to know what is
-// attested.
-const completeEvery = 256
-
-// Checkpoint signs how far every chain has come, if that is anything new, and
-// returns the newest checkpoint.
-func Checkpoint(ctx context.Context, cfg Config) (audit.SignedCheckpoint, error) {
-	checkpoints, err := cfg.DB.AuditCheckpoints(ctx, true)
-	if err != nil {
-		return audit.SignedCheckpoint{}, err
+// attest signs a checkpoint for so many records at most.
+func (k *Keeper) attest(ctx context.Context, budget int) (audit.Attested, error) {
+	attested, more, err := k.cfg.attest(ctx, budget, k.seen)
+	if err = k.noteTampering(err); err != nil {
+		return attested, err
 	}
-	attested, problems := audit.Attest(checkpoints, cfg.Key.Public().(ed25519.PublicKey))
-	chains, err := cfg.DB.AuditChains(ctx)
-	if err != nil {
-		return audit.SignedCheckpoint{}, err
+	k.more = more
+	k.checkpoint.Store(k.cfg.Clock().UnixMicro())
+	k.tampered.Store(false)
+	if attested.Last.ID > 0 {
+		k.seen = &attested.Last
 	}
-	c := audit.Checkpoint{ID: attested.Last.ID + 1, At: cfg.Clock().UTC()}
-	if c.ID > 1 {
-		c.Previous = attested.Last.Hash()
-	}
-	c.Complete = c.ID%completeEvery == 0
-	for _, chain := range chains {
-		known, ok := attested.Chains[chain.ID]
-		if ok && known.LastID > chain.LastID {
-			problems = append(problems, fmt.Sprintf("records of chain %d are missing", chain.ID))
-			continue
-		}
-		if (known != chain || c.Complete) && chain.LastID >= audit.RowID(chain.ID, 1) {
-			c.Chains = append(c.Chains, chain)
-		}
-	}
-	if len(problems) > 0 {
-		// What was tampered with is not attested to: a verification must find it.
-		return attested.Last, fmt.Errorf("the audit trail is not intact (%s); run `cambio audit verify`", problems[0])
-	}
-	if !slices.ContainsFunc(c.Chains, func(s audit.ChainState) bool { return attested.Chains[s.ID] != s }) {
-		return attested.Last, nil
-	}
-	return cfg.sign(ctx, c)
+	return attested, nil
 }
 
-// sign signs a checkpoint, stores it, and tells the log, which is elsewhere.
-func (cfg *Config) sign(ctx context.Context, c audit.Checkpoint) (audit.SignedCheckpoint, error) {
-	signed, err := c.Sign(cfg.Key)
-	if err != nil {
-		return signed, err
+// noteTampering passes an error on.
+func (k *Keeper) noteTampering(err error) error {
+	if tampered := (*TamperedError)(nil); errors.As(err, &tampered) {
+		k.tampered.Store(true)
 	}
-	err = cfg.DB.Maintain(ctx, func(tx *store.Tx) error {
-		for _, chain := range c.Chains {
-			if err := tx.SetAuditStart(chain); err != nil {
-				return err
-			}
-		}
-		return tx.AddAuditCheckpoint(&c, signed)
-	})
-	if err == nil {
-		hash := signed.Hash()
-		text, _ := hash.MarshalText() // never fails
-		cfg.Log.Info("audit checkpoint", "id", c.ID, "hash", string(text), "chains", len(c.Chains))
-	}
-	return signed, err
-}
-
-// removeAtOnce is how many records one transaction removes: exchanges wait for
-// it.
-const removeAtOnce = 500
-
-// retain removes the records that are past their time. First a checkpoint
-// attests to where each chain is cut, then the records before are removed.
-func (k *Keeper) retain(ctx context.Context) error {
-	chains, err := k.cfg.DB.AuditChains(ctx)
-	if err != nil {
-		return err
-	}
-	cuts, removed, err := k.cuts(ctx, chains)
-	if err != nil {
-		return err
-	}
-	if removed > 0 {
-		if err := k.attestCuts(ctx, cuts); err != nil {
-			return err
-		}
-		change := store.Change{Via: "retention", Action: "audit.retain", Target: strconv.FormatInt(removed, 10) + " records"}
-		if err := k.cfg.DB.Write(ctx, change, func(*store.Tx) error { return nil }); err != nil {
-			return err
-		}
-	}
-	for _, chain := range chains {
-		for n := int64(removeAtOnce); n == removeAtOnce; {
-			err := k.cfg.DB.Maintain(ctx, func(tx *store.Tx) (err error) {
-				n, err = tx.RemoveAuditRecords(chain.ID, removeAtOnce)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// attestCuts signs a checkpoint that names every chain, and removes those
-// before it.
-func (k *Keeper) attestCuts(ctx context.Context, chains []audit.ChainState) error {
-	last, err := Checkpoint(ctx, k.cfg) // what is there is intact
-	if err != nil {
-		return err
-	}
-	c := audit.Checkpoint{ID: last.ID + 1, At: k.cfg.Clock().UTC(), Previous: last.Hash(), Complete: true, Chains: chains}
-	if _, err := k.cfg.sign(ctx, c); err != nil {
-		return err
-	}
-	return k.cfg.DB.Maintain(ctx, func(tx *store.Tx) error { return tx.RemoveAuditCheckpoints(c.ID) })
-}
-
-// cuts finds how far each chain is past its time, oldest chain first, and how
-// many records that are.
-func (k *Keeper) cuts(ctx context.Context, chains []audit.ChainState) (cut []audit.ChainState, removed int64, err error) {
-	var total int64
-	for _, c := range chains {
-		total += c.LastID - c.FirstID + 1
-	}
-	before := time.Time{}
-	if k.cfg.Retain > 0 {
-		before = k.cfg.Clock().Add(-k.cfg.Retain)
-	}
-	delivered, err := k.delivered(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	k.held.Store(false)
-	for _, c := range chains {
-		excess := int64(0)
-		if k.cfg.MaxRecords > 0 {
-			excess = total - removed - k.cfg.MaxRecords
-		}
-		n, err := k.cutChain(ctx, &c, before, excess, delivered)
-		if err != nil {
-			return nil, 0, err
-		}
-		removed += n
-		if c.LastID >= audit.RowID(c.ID, 1) {
-			cut = append(cut, c)
-		}
-	}
-	return cut, removed, nil
-}
-
-// cutChain moves the start of a chain past the records that are too old or too
-// many, but not past one that an export still has to deliver.
-func (k *Keeper) cutChain(ctx context.Context, c *audit.ChainState, before time.Time, excess int64, delivered func(chain int64) int64) (removed int64, err error) {
-	limit := delivered(c.ID)
-	for {
-		records, err := k.cfg.DB.AuditRecords(ctx, c.FirstID-1, removeAtOnce)
-		if err != nil {
-			return removed, err
-		}
-		for _, r := range records {
-			chain, _ := audit.Chain(r.ID)
-			if chain != c.ID || !r.At.Before(before) && removed >= excess {
-				return removed, nil
-			}
-			if r.ID > limit {
-				k.held.Store(true)
-				return removed, nil
-			}
-			c.FirstID, removed = r.ID+1, removed+1
-			copy(c.Anchor[:], r.Hash)
-		}
-		if len(records) < removeAtOnce {
-			return removed, nil
-		}
-	}
+	return err
 }

@@ -31,3 +31,7 @@ CREATE TABLE issuer_keys (
   current    BOOLEAN NOT NULL, -- among those that were seen last
   PRIMARY KEY (issuer_id, thumbprint)
 );
+
+-- Second copies of what decides, as in version 8.
+CREATE INDEX issuers_copy ON issuers (id, tenant_id, issuer, settings, key_set, keys_at);
+CREATE INDEX issuer_sets_copy ON issuer_sets (tenant_id, name, members);
