@@ -69,6 +69,10 @@ crash: ## Kill the server under load CYCLES times and look for lost writes
 powerloss: ## Take the power away from a database 500 times and look for lost writes (minutes)
 	CAMBIO_POWER_CYCLES=500 $(GO) test -count=1 -timeout 60m -v ./test/powerloss
 
+.PHONY: corruption
+corruption: ## Flip bits of a database and cut its files off 1,000 times each (a minute)
+	CAMBIO_DAMAGES=1000 $(GO) test -count=1 -timeout 20m -v -run 'Flipped|Truncated' ./internal/store
+
 .PHONY: count
 count: ## Count the records of 100,000 requests to a server that is killed ten times
 	CAMBIO_REQUESTS=100000 $(GO) test -count=1 -timeout 60m -v -run OneRecordEach ./test/crash

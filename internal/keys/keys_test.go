@@ -1,9 +1,12 @@
 package keys
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -262,5 +265,42 @@ func TestTwoProcessesDoNotFightOverARollover(t *testing.T) {
 	}
 	if got := r.states(jose.RS256); got != "active published" {
 		t.Errorf("got %q: one successor is enough", got)
+	}
+}
+
+// TestDamagedKeyFile: a key-encryption key of which a bit flipped, or that was
+// cut off, is refused or is the same key; no new signing keys are made.
+func TestDamagedKeyFile(t *testing.T) {
+	r := openRig(t)
+	path := filepath.Join(t.TempDir(), "kek")
+	if _, err := CreateEncryptionKeyFile(path); err != nil {
+		t.Fatal(err)
+	}
+	text := []byte(base64.StdEncoding.EncodeToString(r.kek.raw) + "\n")
+	before, refused := r.Active("RS256"), 0
+	try := func(damaged []byte) {
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		kek, err := LoadEncryptionKey(path)
+		if err == nil {
+			err = Check(t.Context(), Config{DB: r.db, KEK: kek, Clock: time.Now})
+		}
+		if err != nil {
+			refused++
+		} else if !bytes.Equal(kek.raw, r.kek.raw) {
+			t.Errorf("%q is accepted", damaged)
+		}
+	}
+	for at := range text {
+		try(text[:at])
+		for bit := range 8 {
+			damaged := slices.Clone(text)
+			damaged[at] ^= 1 << bit
+			try(damaged)
+		}
+	}
+	if err := r.Reload(t.Context()); err != nil || r.Active("RS256") != before || refused < 8*len(text)*9/10 {
+		t.Errorf("%d of %d refused; key %s, was %s; %v", refused, 9*len(text), r.Active("RS256"), before, err)
 	}
 }

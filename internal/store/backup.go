@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -41,6 +40,9 @@ func Backup(ctx context.Context, path, to string, opt BackupOptions) (Snapshot, 
 	if err := checkTarget(path, to, opt.Overwrite); err != nil {
 		return Snapshot{}, err
 	}
+	if err := checkLog(path); err != nil {
+		return Snapshot{}, fmt.Errorf("backup: %s: %w", path, err)
+	}
 	f, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+".*") // mode 0600
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("backup: cannot write beside %s: %w", to, err)
@@ -53,7 +55,7 @@ func Backup(ctx context.Context, path, to string, opt BackupOptions) (Snapshot, 
 	if err := copyDatabase(ctx, path, temporary, opt.Progress); err != nil {
 		return Snapshot{}, fmt.Errorf("backup: cannot copy the database %s: %w", path, advise(err))
 	}
-	snapshot, err := inspect(ctx, temporary, "quick_check(1)")
+	snapshot, err := inspect(ctx, temporary)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("backup: the copy of %s is of no use: %w", path, err)
 	}
@@ -162,8 +164,8 @@ func copyPages(ctx context.Context, driverConn any, to string, progress func(don
 }
 
 // inspect checks a database that nobody else uses and leaves no trace beside
-// it. check is the PRAGMA that looks for damage.
-func inspect(ctx context.Context, path, check string) (Snapshot, error) {
+// it.
+func inspect(ctx context.Context, path string) (Snapshot, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return Snapshot{}, err
@@ -179,12 +181,8 @@ func inspect(ctx context.Context, path, check string) (Snapshot, error) {
 		return s, advise(err)
 	}
 	defer conn.Close()
-	var result string
-	if err := conn.QueryRowContext(ctx, "PRAGMA "+check).Scan(&result); err != nil {
+	if err := check(ctx, conn, ""); err != nil {
 		return s, advise(err)
-	}
-	if result != "ok" {
-		return s, fmt.Errorf("it is damaged (%s)", strings.Join(strings.Fields(result), " "))
 	}
 	newest, err := sqliteSchema.newest()
 	if err != nil {

@@ -131,6 +131,28 @@ func TestNewerSchema(t *testing.T) {
 	refused(t, path, path, "1000", "newer program")
 }
 
+// TestTrustOfALargeDatabaseIsCheckedAtOnce: damage of what decides keeps it from
+// being opened.
+func TestTrustOfALargeDatabaseIsCheckedAtOnce(t *testing.T) {
+	path := closed(t)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.Index(string(raw), "api://AzureADTokenExchange")
+	raw[at] ^= 2
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(store.Config{Path: path, CheckAtOnce: 1})
+	if err == nil {
+		db.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestLargeDatabaseIsCheckedInUse: it opens at once, and issues nothing once
 // damage was found.
 func TestLargeDatabaseIsCheckedInUse(t *testing.T) {
@@ -141,6 +163,11 @@ func TestLargeDatabaseIsCheckedInUse(t *testing.T) {
 		if err := db.Write(t.Context(), store.Change{Action: "test"}, func(tx *store.Tx) error {
 			return tx.CreateTenant(&directory.Tenant{DisplayName: strings.Repeat("x", 200), Compat: directory.Relaxed})
 		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 50 { // to the end of the file
+		if err := db.RecordDecision(t.Context(), &audit.Decision{TraceID: strings.Repeat("x", 1000)}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

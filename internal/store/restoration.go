@@ -80,7 +80,7 @@ func (r *Restoration) copy(ctx context.Context, from string) error {
 		return err
 	}
 	var err error
-	r.Snapshot, err = inspect(ctx, r.Path, "integrity_check(1)")
+	r.Snapshot, err = inspect(ctx, r.Path)
 	return err
 }
 
