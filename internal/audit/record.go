@@ -12,6 +12,12 @@ const (
 	KindChange   = "change"   // a Change
 )
 
+// Outcomes of a Decision.
+const (
+	Allowed = "allowed"
+	Refused = "refused"
+)
+
 // Bounds of a record, in bytes as they are written: a control character takes
 // six. The longest value that can match a rule has 600; one that is longer
 // than it may be is cut and ends in "…". So refused nonsense cannot fill the
@@ -61,9 +67,9 @@ func (d *Decision) AppendJSON(dst []byte) []byte {
 	o.open()
 	o.time("at", d.At)
 	if d.Allowed {
-		o.string("outcome", "allowed")
+		o.string("outcome", Allowed)
 	} else {
-		o.string("outcome", "refused")
+		o.string("outcome", Refused)
 	}
 	o.int("code", d.Code)
 	o.string("tenantId", d.TenantID)

@@ -165,7 +165,7 @@ func fail(w http.ResponseWriter, a api, status int, code, message string, call *
 		arm.WriteError(w, status, code, message, call)
 		return
 	}
-	if a == trustAPI {
+	if a == trustAPI || a == auditAPI {
 		trustapi.WriteError(w, status, code, message, call)
 		return
 	}
@@ -189,6 +189,8 @@ func apiOf(r *http.Request) api {
 		return armAPI
 	case "trust":
 		return trustAPI
+	case "audit":
+		return auditAPI
 	}
 	return login
 }
@@ -196,7 +198,7 @@ func apiOf(r *http.Request) api {
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request, ids token.ErrorContext) {
 	call := &management.Call{RequestID: ids.TraceID, CorrelationID: ids.CorrelationID}
 	switch a := apiOf(r); a {
-	case graphAPI, trustAPI:
+	case graphAPI, trustAPI, auditAPI:
 		fail(w, a, http.StatusNotFound, "Request_ResourceNotFound", "There is nothing at this path.", call)
 	case armAPI:
 		fail(w, a, http.StatusNotFound, "InvalidResourceType", "There is nothing at this path.", call)

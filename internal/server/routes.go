@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"cambio/internal/arm"
+	"cambio/internal/auditapi"
 	"cambio/internal/graph"
 	"cambio/internal/management"
 	"cambio/internal/token"
@@ -18,10 +19,11 @@ const (
 	graphAPI
 	armAPI
 	trustAPI
+	auditAPI
 )
 
 // apiNames are what metrics call the families.
-var apiNames = map[api]string{graphAPI: "graph", armAPI: "arm", trustAPI: "trust"}
+var apiNames = map[api]string{graphAPI: "graph", armAPI: "arm", trustAPI: "trust", auditAPI: "audit"}
 
 // route is one row of the route table: everything that the server can be
 // asked, and what it takes to ask it.
@@ -78,6 +80,9 @@ func (s *Server) routes() []route {
 	}
 	for _, r := range trustapi.Routes(s.trust) {
 		table = append(table, managed(trustAPI, r))
+	}
+	for _, r := range auditapi.Routes(auditapi.Config{DB: s.opt.DB, BaseURL: s.opt.BaseURL, Logger: s.opt.Log}) {
+		table = append(table, managed(auditAPI, r))
 	}
 	return table
 }

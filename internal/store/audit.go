@@ -28,15 +28,87 @@ func (r *AuditRecord) Row() *audit.Row {
 // AuditRecords returns up to limit records with an ID greater than after, in
 // order of ID: chain by chain, and each chain in the order of its commits.
 func (r reads) AuditRecords(ctx context.Context, after int64, limit int) ([]AuditRecord, error) {
-	rows, err := r.q.QueryContext(ctx,
-		"SELECT id, at, kind, tenant_id, client_id, code, detail, hash FROM audit WHERE id > ? ORDER BY id LIMIT ?", after, limit)
-	return all(rows, err, func(s scanner) (AuditRecord, error) {
-		var a AuditRecord
-		var at int64
-		err := s.Scan(&a.ID, &at, &a.Kind, &a.TenantID, &a.ClientID, &a.Code, &a.Detail, &a.Hash)
-		a.At = time.UnixMicro(at).UTC()
-		return a, err
-	})
+	rows, err := r.q.QueryContext(ctx, auditColumnsFrom+" WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	return all(rows, err, scanAuditRecord)
+}
+
+// AuditFilter says which records are wanted: those of one tenant, and of them
+// those with every member that is not empty.
+type AuditFilter struct {
+	TenantID      string // required: records without a tenant are nobody's
+	ClientID      string
+	Kind          string // audit.KindExchange or audit.KindChange
+	Outcome       string // audit.Allowed or audit.Refused, of exchanges
+	CorrelationID string // a GUID, as it was sent
+}
+
+// AuditExamined is how many records, of whichever tenant, are looked at for
+// one page: there is no index, which exchanges would have to keep.
+const AuditExamined = 20_000
+
+// AuditPage is a part of the records of a tenant.
+type AuditPage struct {
+	Records []AuditRecord
+	Last    int64 // id up to which records were looked at; the next page begins after it
+	More    bool  // there may be further records
+}
+
+// AuditPage returns up to limit records with an ID greater than after that
+// pass the filter, in order of ID. It may have fewer, even none, although
+// there are more.
+func (r reads) AuditPage(ctx context.Context, f AuditFilter, after int64, limit int) (AuditPage, error) {
+	page := AuditPage{Last: after}
+	if f.TenantID == "" {
+		return page, errors.New("store: records of the audit trail are read for one tenant")
+	}
+	var count int
+	err := r.q.QueryRowContext(ctx, "SELECT coalesce(max(id), ?1), count(*) FROM (SELECT id FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2) examined", after, AuditExamined).Scan(&page.Last, &count)
+	if err != nil || count == 0 {
+		return page, err
+	}
+	where, args := f.where(after, page.Last)
+	rows, err := r.q.QueryContext(ctx, auditColumnsFrom+where+" ORDER BY id LIMIT ?", append(args, limit)...)
+	if page.Records, err = all(rows, err, scanAuditRecord); err != nil {
+		return page, err
+	}
+	page.More = count == AuditExamined
+	if n := len(page.Records); n == limit {
+		page.More = page.More || page.Records[n-1].ID < page.Last
+		page.Last = page.Records[n-1].ID
+	}
+	return page, nil
+}
+
+// where is the condition of records between two ids.
+func (f *AuditFilter) where(after, last int64) (condition string, args []any) {
+	condition, args = " WHERE id > ? AND id <= ? AND tenant_id = ?", []any{after, last, f.TenantID}
+	and := func(text string, more ...any) { condition, args = condition+" AND "+text, append(args, more...) }
+	if f.ClientID != "" {
+		and("client_id = ?", f.ClientID)
+	}
+	if f.Kind != "" {
+		and("kind = ?", f.Kind)
+	}
+	switch f.Outcome {
+	case audit.Allowed:
+		and("kind = ? AND code = 0", audit.KindExchange)
+	case audit.Refused:
+		and("kind = ? AND code <> 0", audit.KindExchange)
+	}
+	if f.CorrelationID != "" {
+		and("detail LIKE ?", `%"correlationId":"`+f.CorrelationID+`"%`)
+	}
+	return condition, args
+}
+
+const auditColumnsFrom = "SELECT id, at, kind, tenant_id, client_id, code, detail, hash FROM audit"
+
+func scanAuditRecord(s scanner) (AuditRecord, error) {
+	var a AuditRecord
+	var at int64
+	err := s.Scan(&a.ID, &at, &a.Kind, &a.TenantID, &a.ClientID, &a.Code, &a.Detail, &a.Hash)
+	a.At = time.UnixMicro(at).UTC()
+	return a, err
 }
 
 // AuditChains returns the state of every chain that has begun, in order.
