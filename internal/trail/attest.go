@@ -72,7 +72,7 @@ func (cfg *Config) attest(ctx context.Context, budget int, seen *audit.SignedChe
 		return attested, false, err
 	}
 	if len(a.findings) > 0 {
-		return attested, false, cfg.tampered(ctx, attested, a.findings)
+		return attested, false, cfg.unlessRaced(ctx, attested, &TamperedError{a.findings})
 	}
 	if len(a.changed) == 0 {
 		return attested, false, nil
@@ -90,17 +90,20 @@ func (cfg *Config) attest(ctx context.Context, budget int, seen *audit.SignedChe
 	return attested, a.budget <= 0, err
 }
 
-// tampered is the error of findings, unless another process signed a
-// checkpoint meanwhile: then they mean nothing.
-func (cfg *Config) tampered(ctx context.Context, attested audit.Attested, findings []audit.Finding) error {
-	again, err := cfg.DB.AuditCheckpoints(ctx, true)
-	if err != nil {
+// unlessRaced passes an error on, unless it is about tampering and another
+// process signed a checkpoint meanwhile: then it means nothing.
+func (cfg *Config) unlessRaced(ctx context.Context, attested audit.Attested, err error) error {
+	if tampered := (*TamperedError)(nil); !errors.As(err, &tampered) {
 		return err
+	}
+	again, failed := cfg.DB.AuditCheckpoints(ctx, true)
+	if failed != nil {
+		return failed
 	}
 	if now, problems := audit.Attest(again, cfg.Key.Public().(ed25519.PublicKey)); len(problems) == 0 && now.Last.ID > attested.Last.ID {
 		return errRaced
 	}
-	return &TamperedError{findings}
+	return err
 }
 
 // begunAnewSince reports whether the trail was begun anew after a checkpoint.

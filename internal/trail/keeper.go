@@ -104,7 +104,7 @@ func (k *Keeper) Once(ctx context.Context) error {
 	if k.cfg.CheckpointEvery > 0 && (due || k.more) {
 		attested, failed := k.attest(ctx, attestAtOnce)
 		if failed == nil && !k.more {
-			failed = k.noteTampering(k.retain(ctx, attested))
+			failed = k.noteTampering(k.cfg.unlessRaced(ctx, attested, k.retain(ctx, attested)))
 		}
 		err = errors.Join(err, failed)
 	}
