@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"cambio/internal/admin"
+	"cambio/internal/directory"
 	"cambio/internal/profile"
 )
 
@@ -113,13 +114,27 @@ func ensureCredential(ctx context.Context, op *operation, holder *holderFlags, e
 
 // definitionFlags are the properties of a credential.
 type definitionFlags struct {
-	name, issuer, subject, description, expression, parameters string
-	audiences                                                  []string
+	name, issuer, issuerSet, subject, description, expression, parameters string
+	audiences                                                             []string
+}
+
+// issuerOrSet is what stands as the issuer: one, or the reference to a set.
+func (f *definitionFlags) issuerOrSet() (string, error) {
+	switch {
+	case f.issuerSet == "":
+		return f.issuer, nil
+	case f.issuer != "":
+		return "", usageError{errors.New("--issuer and --issuer-set exclude each other")}
+	case !directory.IsIssuerSetReference(directory.IssuerSetReference(f.issuerSet)):
+		return "", usageError{fmt.Errorf("--issuer-set %q is no name that a set can have; `cambio issuer set list` shows them", f.issuerSet)}
+	}
+	return directory.IssuerSetReference(f.issuerSet), nil
 }
 
 func (f *definitionFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.issuer, "issuer", "", "`URL` of the identity provider, byte for byte the iss of its tokens")
+	flags.StringVar(&f.issuerSet, "issuer-set", "", "`NAME` of a set of issuers, instead of --issuer; see cambio issuer set")
 	flags.StringVar(&f.subject, "subject", "", "`SUBJECT` of the tokens, byte for byte their sub")
 	flags.StringArrayVar(&f.audiences, "audience", nil, "`AUDIENCE` of the tokens, one of their aud; repeatable (default "+defaultAudience+")")
 	flags.StringVar(&f.expression, "claims-matching-expression", "", "`EXPRESSION` over the claims of the tokens, instead of --subject")
@@ -148,13 +163,17 @@ func (f *definitionFlags) credential(in io.Reader) (admin.Credential, error) {
 	if f.parameters != "" {
 		return f.fromParameters(in)
 	}
-	if err := required([2]string{"name", f.name}, [2]string{"issuer", f.issuer}); err != nil {
+	issuer, err := f.issuerOrSet()
+	if err != nil {
+		return admin.Credential{}, err
+	}
+	if err := required([2]string{"name", f.name}, [2]string{"issuer", issuer}); err != nil {
 		return admin.Credential{}, err
 	}
 	if (f.subject == "") == (f.expression == "") {
 		return admin.Credential{}, usageError{errors.New("give --subject, or --claims-matching-expression instead")}
 	}
-	c := admin.Credential{Name: f.name, Issuer: f.issuer, Subject: f.subject, Audiences: f.audiences, Description: f.description}
+	c := admin.Credential{Name: f.name, Issuer: issuer, Subject: f.subject, Audiences: f.audiences, Description: f.description}
 	if f.expression != "" {
 		c.Expression = &admin.Expression{Value: f.expression, LanguageVersion: 1}
 	}
@@ -165,7 +184,7 @@ func (f *definitionFlags) credential(in io.Reader) (admin.Credential, error) {
 }
 
 func (f *definitionFlags) fromParameters(in io.Reader) (admin.Credential, error) {
-	if f.issuer != "" || f.subject != "" || f.description != "" || f.expression != "" || len(f.audiences) > 0 {
+	if f.issuer != "" || f.issuerSet != "" || f.subject != "" || f.description != "" || f.expression != "" || len(f.audiences) > 0 {
 		return admin.Credential{}, usageError{errors.New("--parameters says everything but the name; leave the other flags out")}
 	}
 	raw, err := readArgument(in, f.parameters)

@@ -100,7 +100,7 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 // change applies the flags that were given to a credential.
 func (f *definitionFlags) change(cmd *cobra.Command, have admin.Credential, h admin.Holder) (admin.Credential, error) {
 	want, changed := have, cmd.Flags().Changed
-	if !changed("issuer") && !changed("subject") && !changed("audience") && !changed("description") && !changed("claims-matching-expression") {
+	if !changed("issuer") && !changed("issuer-set") && !changed("subject") && !changed("audience") && !changed("description") && !changed("claims-matching-expression") {
 		return want, usageError{errors.New("say what to change: --issuer, --subject, --claims-matching-expression, --audience or --description")}
 	}
 	if changed("subject") && changed("claims-matching-expression") {
@@ -109,8 +109,12 @@ func (f *definitionFlags) change(cmd *cobra.Command, have admin.Credential, h ad
 	if changed("description") && !h.HasDescription() {
 		return want, usageError{errors.New("credentials of managed identities have no description")}
 	}
-	if changed("issuer") {
-		want.Issuer = f.issuer
+	if changed("issuer") || changed("issuer-set") {
+		issuer, err := f.issuerOrSet()
+		if err != nil {
+			return want, err
+		}
+		want.Issuer = issuer
 	}
 	if changed("subject") {
 		want.Subject, want.Expression = f.subject, nil

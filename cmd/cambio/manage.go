@@ -47,6 +47,13 @@ func (c *connection) writing(cmd *cobra.Command, do action) *cobra.Command {
 	return c.complete(cmd, op, do)
 }
 
+// writingQuietly completes a command that changes something and shows nothing.
+func (c *connection) writingQuietly(cmd *cobra.Command, do action) *cobra.Command {
+	op := &operation{form: formTable}
+	dryRunFlag(cmd, op)
+	return c.complete(cmd, op, do)
+}
+
 // deleting completes a command that deletes something.
 func (c *connection) deleting(cmd *cobra.Command, do action) *cobra.Command {
 	op := &operation{form: formTable}

@@ -193,9 +193,14 @@ func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options,
 	if err != nil {
 		return server.Options{}, err
 	}
+	delegated, err := config.Prefixes(cfg.Issuers.TenantAddresses)
+	if err != nil {
+		return server.Options{}, err
+	}
 	return server.Options{
-		Refusals:       limit.Refusals{Source: cfg.Limits.RefusalsPerSource, Client: cfg.Limits.RefusalsPerClient, Issuer: cfg.Limits.RefusalsPerIssuer, All: cfg.Limits.Refusals},
-		TrustedProxies: proxies, Version: version(), LogRequests: requestLog[cfg.Log.Requests],
+		TenantAddresses: delegated,
+		Refusals:        limit.Refusals{Source: cfg.Limits.RefusalsPerSource, Client: cfg.Limits.RefusalsPerClient, Issuer: cfg.Limits.RefusalsPerIssuer, All: cfg.Limits.Refusals},
+		TrustedProxies:  proxies, Version: version(), LogRequests: requestLog[cfg.Log.Requests],
 		AssertionBytes: int(cfg.Cache.AssertionBytes), ShareTokens: cfg.Cache.ShareTokens,
 		BaseURL: cfg.BaseURL, DB: db, KEK: kek, Keys: keyPolicy(cfg), Issuers: issuers, IssuedAtOptional: optional,
 		Management: server.ManagementLimits{Reads: cfg.Management.ReadsPerSecond, Writes: cfg.Management.WritesPerSecond},

@@ -94,10 +94,12 @@ type Tokens struct {
 
 // Issuers is the policy of outbound requests.
 type Issuers struct {
-	CAFile         string       `yaml:"ca_file" doc:"PEM file with certificate authorities that any issuer may chain to, beside the system's."`
-	AllowAddresses []string     `yaml:"allow_addresses" doc:"Private or loopback address ranges (CIDR) that any issuer may be on. Empty: none."`
-	MaxKeys        int          `yaml:"max_keys" doc:"How many signing keys of one issuer are kept, in the order published; the rest are ignored and reported."`
-	Rules          []IssuerRule `yaml:"rules" doc:"What holds for single issuers."`
+	CAFile         string   `yaml:"ca_file" doc:"PEM file with certificate authorities that any issuer may chain to, beside the system's."`
+	AllowAddresses []string `yaml:"allow_addresses" doc:"Private or loopback address ranges (CIDR) that any issuer may be on. Empty: none."`
+	// Tenants permit nothing by themselves: it is the operator's network.
+	TenantAddresses []string     `yaml:"tenant_addresses" doc:"Private or loopback address ranges (CIDR) that tenants may permit for single issuers that they manage. Empty: none."`
+	MaxKeys         int          `yaml:"max_keys" doc:"How many signing keys of one issuer are kept, in the order published; the rest are ignored and reported."`
+	Rules           []IssuerRule `yaml:"rules" doc:"What holds for single issuers."`
 }
 
 // IssuerRule is what holds for one issuer.
@@ -287,6 +289,7 @@ func (c *Config) Validate() error {
 func (i *Issuers) validate(p *problems) {
 	p.check(i.MaxKeys >= 1 && i.MaxKeys <= 1000, "issuers.max_keys must be between 1 and 1000")
 	p.prefixes("issuers.allow_addresses", i.AllowAddresses)
+	p.prefixes("issuers.tenant_addresses", i.TenantAddresses)
 	seen := map[string]bool{}
 	for n, r := range i.Rules {
 		at := fmt.Sprintf("issuers.rules[%d]", n)

@@ -12,6 +12,9 @@ type TenantRecord struct {
 	Tenant
 	Seq int64 // change-feed sequence that this record includes
 
+	issuers map[string]*IssuerRecord // those that the tenant manages, by their name; nil: none
+	sets    map[string][]membership  // by issuer; nil: none
+
 	stale atomic.Bool
 }
 

@@ -76,12 +76,12 @@ type fakeKeys struct {
 	lookups int
 }
 
-func (f *fakeKeys) Lookup(context.Context, string, jose.Header) ([]*jose.PublicKey, error) {
+func (f *fakeKeys) Lookup(context.Context, string, *directory.IssuerRecord, jose.Header) ([]*jose.PublicKey, error) {
 	f.lookups++
 	return f.keys, f.err
 }
 
-func (f *fakeKeys) Renew(context.Context, string, jose.Header, []*jose.PublicKey) []*jose.PublicKey {
+func (f *fakeKeys) Renew(context.Context, string, *directory.IssuerRecord, jose.Header, []*jose.PublicKey) []*jose.PublicKey {
 	return f.renewed
 }
 
@@ -110,7 +110,7 @@ func verify(v *Verifier, c *directory.ClientRecord, token string, compat directo
 		_, refusal = Match(c, a)
 	}
 	if refusal == nil {
-		refusal = v.Prove(context.Background(), a, compat)
+		refusal = v.Prove(context.Background(), a, compat, nil)
 	}
 	if refusal == nil {
 		return 0
@@ -220,14 +220,14 @@ func TestKeySourceDecides(t *testing.T) {
 		if refusal != nil {
 			t.Fatal(refusal)
 		}
-		refusal = verifier(&c.keys).Prove(context.Background(), a, c.compat)
+		refusal = verifier(&c.keys).Prove(context.Background(), a, c.compat, nil)
 		switch {
 		case c.want == 0 && refusal != nil, c.want != 0 && (refusal == nil || refusal.Code != c.want || refusal.Status != c.status):
 			t.Errorf("%s: %v, want AADSTS%d with status %d", name, refusal, c.want, c.status)
 		}
 	}
 	a, _ := Parse(p.token(nil))
-	if r := verifier(&fakeKeys{err: gone}).Prove(context.Background(), a, directory.Strict); r == nil || r.Status != 400 || r.OAuth != oauth.InvalidRequest {
+	if r := verifier(&fakeKeys{err: gone}).Prove(context.Background(), a, directory.Strict, nil); r == nil || r.Status != 400 || r.OAuth != oauth.InvalidRequest {
 		t.Errorf("a strict tenant answers an unreachable issuer as Entra does, with 400 invalid_request; got %+v", r)
 	}
 }
@@ -241,7 +241,7 @@ func TestTimesAreCheckedAfterTheFetch(t *testing.T) {
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	if r := v.Prove(context.Background(), a, directory.Relaxed); r == nil || r.Code != oauth.AssertionOutsideValidity {
+	if r := v.Prove(context.Background(), a, directory.Relaxed, nil); r == nil || r.Code != oauth.AssertionOutsideValidity {
 		t.Errorf("got %v, want AADSTS%d", r, oauth.AssertionOutsideValidity)
 	}
 }
@@ -251,12 +251,12 @@ type slowKeys struct {
 	wait func()
 }
 
-func (s slowKeys) Lookup(context.Context, string, jose.Header) ([]*jose.PublicKey, error) {
+func (s slowKeys) Lookup(context.Context, string, *directory.IssuerRecord, jose.Header) ([]*jose.PublicKey, error) {
 	s.wait()
 	return []*jose.PublicKey{s.key}, nil
 }
 
-func (s slowKeys) Renew(context.Context, string, jose.Header, []*jose.PublicKey) []*jose.PublicKey {
+func (s slowKeys) Renew(context.Context, string, *directory.IssuerRecord, jose.Header, []*jose.PublicKey) []*jose.PublicKey {
 	return nil
 }
 
@@ -301,7 +301,7 @@ func TestMissingIssuedAtCanBeAllowed(t *testing.T) {
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	if r := verifier(&fakeKeys{keys: []*jose.PublicKey{p.public}}).Prove(context.Background(), a, directory.Relaxed); r != nil {
+	if r := verifier(&fakeKeys{keys: []*jose.PublicKey{p.public}}).Prove(context.Background(), a, directory.Relaxed, nil); r != nil {
 		t.Errorf("an issuer that may leave iat out was refused: %v", r)
 	}
 }

@@ -13,16 +13,37 @@ import (
 // that issuer and audience whose expression the claims satisfy. Case is folded
 // only to choose the refusal: 70025, 700211, 700213, 700212 or 7002138.
 //
+// sets are the references to sets of issuers that the assertion's issuer is a
+// member of now; a credential may name one in place of an issuer.
+//
 // The claims are not proven yet, those that an expression reads no more than
 // the subject: a match only allows to fetch the issuer's keys.
-func Match(client *directory.ClientRecord, a *Assertion) (*directory.Credential, *oauth.Error) {
-	candidates := client.Match(a.Issuer, a.Subject)
+func Match(client *directory.ClientRecord, a *Assertion, sets ...string) (*directory.Credential, *oauth.Error) {
+	found, candidates := matchAs(client, a, a.Issuer)
+	for _, set := range sets {
+		if found != nil {
+			break
+		}
+		var more []*directory.Credential
+		found, more = matchAs(client, a, set)
+		candidates = append(slices.Clip(candidates), more...)
+	}
+	if found != nil {
+		return found, nil
+	}
+	return nil, mismatch(client, candidates, a, sets)
+}
+
+// matchAs finds the credential that trusts the assertion under the name of its
+// issuer, or of a set; failing that, those whose audience alone differs.
+func matchAs(client *directory.ClientRecord, a *Assertion, issuer string) (found *directory.Credential, candidates []*directory.Credential) {
+	candidates = client.Match(issuer, a.Subject)
 	for _, c := range candidates {
 		if intersects(c.Audiences, a.Audiences) {
 			return c, nil
 		}
 	}
-	for _, c := range client.Flexible(a.Issuer) {
+	for _, c := range client.Flexible(issuer) {
 		if !c.Expression.Matches(a.claim) {
 			continue
 		}
@@ -31,7 +52,7 @@ func Match(client *directory.ClientRecord, a *Assertion) (*directory.Credential,
 		}
 		candidates = append(slices.Clip(candidates), c)
 	}
-	return nil, mismatch(client, candidates, a)
+	return nil, candidates
 }
 
 func intersects(trusted, presented []string) bool {
@@ -45,7 +66,7 @@ func intersects(trusted, presented []string) bool {
 
 // mismatch says which field kept the assertion from matching, in the order
 // issuer, subject, audience.
-func mismatch(client *directory.ClientRecord, candidates []*directory.Credential, a *Assertion) *oauth.Error {
+func mismatch(client *directory.ClientRecord, candidates []*directory.Credential, a *Assertion, sets []string) *oauth.Error {
 	if len(client.Credentials) == 0 {
 		return oauth.Refuse(oauth.NoFederatedCredential, client.ClientID, client.DisplayName)
 	}
@@ -55,7 +76,7 @@ func mismatch(client *directory.ClientRecord, candidates []*directory.Credential
 	switch {
 	case client.KnowsSubjectFolded(a.Issuer, a.Subject):
 		return oauth.Refuse(oauth.CaseMismatch, "subject", a.Subject)
-	case client.KnowsIssuer(a.Issuer):
+	case client.KnowsIssuer(a.Issuer), slices.ContainsFunc(sets, client.KnowsIssuer):
 		return oauth.Refuse(oauth.SubjectMismatch, a.Subject)
 	case client.KnowsIssuerFolded(a.Issuer):
 		return oauth.Refuse(oauth.CaseMismatch, "issuer", oauth.ShowIssuer(a.Issuer))

@@ -15,14 +15,14 @@ import (
 // changingKeys is an issuer whose keys a test changes.
 type changingKeys struct{ keys []*jose.PublicKey }
 
-func (c *changingKeys) Lookup(context.Context, string, jose.Header) ([]*jose.PublicKey, error) {
+func (c *changingKeys) Lookup(context.Context, string, *directory.IssuerRecord, jose.Header) ([]*jose.PublicKey, error) {
 	if len(c.keys) == 0 {
 		return nil, ErrUnknownKey
 	}
 	return c.keys, nil
 }
 
-func (c *changingKeys) Renew(context.Context, string, jose.Header, []*jose.PublicKey) []*jose.PublicKey {
+func (c *changingKeys) Renew(context.Context, string, *directory.IssuerRecord, jose.Header, []*jose.PublicKey) []*jose.PublicKey {
 	return nil
 }
 
@@ -47,7 +47,7 @@ func (r *remembering) present(t testing.TB, token string) *oauth.Error {
 	if refusal != nil {
 		return refusal
 	}
-	return r.Prove(t.Context(), a, directory.Relaxed)
+	return r.Prove(t.Context(), a, directory.Relaxed, nil)
 }
 
 // known reports whether a token is remembered.

@@ -37,12 +37,13 @@ func (e *UnavailableError) Error() string { return e.Reason }
 // KeySource finds the verification keys of an issuer.
 type KeySource interface {
 	// Lookup returns the keys that may have signed a token with that header,
-	// never empty without an error. It may wait for one shared fetch.
-	Lookup(ctx context.Context, issuer string, h jose.Header) ([]*jose.PublicKey, error)
+	// never empty without an error. It may wait for one shared fetch. managed
+	// is the issuer as the tenant manages it; nil: it does not.
+	Lookup(ctx context.Context, issuer string, managed *directory.IssuerRecord, h jose.Header) ([]*jose.PublicKey, error)
 	// Renew returns keys that were not tried yet, after a signature failed
 	// under a known kid: the issuer may have put a new key under it. It
 	// fetches within the issuer's budget and never fails.
-	Renew(ctx context.Context, issuer string, h jose.Header, tried []*jose.PublicKey) []*jose.PublicKey
+	Renew(ctx context.Context, issuer string, managed *directory.IssuerRecord, h jose.Header, tried []*jose.PublicKey) []*jose.PublicKey
 }
 
 // Config is what a Verifier needs.
@@ -86,11 +87,15 @@ func (v *Verifier) Admit(a *Assertion, clientID string, compat directory.Compat)
 
 // Prove checks lifetime, signature and times of an assertion that matched a
 // credential, in this order. A nil return makes the claims the issuer's.
-func (v *Verifier) Prove(ctx context.Context, a *Assertion, compat directory.Compat) *oauth.Error {
+// managed is the issuer as the tenant manages it; nil: it does not.
+func (v *Verifier) Prove(ctx context.Context, a *Assertion, compat directory.Compat, managed *directory.IssuerRecord) *oauth.Error {
+	if managed != nil && !managed.Accepts(a.Algorithm()) {
+		return oauth.Refuse(oauth.AlgorithmNotSupported, a.Algorithm(), strings.Join(managed.Algorithms, ","))
+	}
 	if refusal := v.checkLifetime(a); refusal != nil {
 		return refusal
 	}
-	if refusal := v.checkSignature(ctx, a, compat); refusal != nil {
+	if refusal := v.checkSignature(ctx, a, compat, managed); refusal != nil {
 		return refusal
 	}
 	// The clock is read after any fetch: a token that expired meanwhile is
@@ -120,8 +125,8 @@ func (v *Verifier) checkTimes(a *Assertion) *oauth.Error {
 	return nil
 }
 
-func (v *Verifier) checkSignature(ctx context.Context, a *Assertion, compat directory.Compat) *oauth.Error {
-	keys, err := v.cfg.Keys.Lookup(ctx, a.Issuer, a.jws.Header)
+func (v *Verifier) checkSignature(ctx context.Context, a *Assertion, compat directory.Compat, managed *directory.IssuerRecord) *oauth.Error {
+	keys, err := v.lookup(ctx, a, managed)
 	if err != nil {
 		return keyRefusal(err, a, compat)
 	}
@@ -132,7 +137,7 @@ func (v *Verifier) checkSignature(ctx context.Context, a *Assertion, compat dire
 	}
 	key := firstThatVerifies(a.jws, keys)
 	if key == nil {
-		key = firstThatVerifies(a.jws, v.cfg.Keys.Renew(ctx, a.Issuer, a.jws.Header, keys))
+		key = firstThatVerifies(a.jws, v.renew(ctx, a, managed, keys))
 	}
 	if key == nil {
 		return oauth.Refuse(oauth.SignatureInvalid)

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math/big"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -94,3 +95,18 @@ func object(members []jsonMember) ([]byte, error) {
 	}
 	return append(doc, '}'), nil
 }
+
+// Kind names the type and strength of the key, such as "RSA 2048", "P-256" or
+// "Ed25519".
+func (k *PublicKey) Kind() string {
+	switch pub := k.key.(type) {
+	case *rsa.PublicKey:
+		return "RSA " + strconv.Itoa(pub.N.BitLen())
+	case *ecdsa.PublicKey:
+		return pub.Curve.Params().Name
+	}
+	return "Ed25519"
+}
+
+// Algorithm is the only algorithm of the key; empty: all that fit its type.
+func (k *PublicKey) Algorithm() Algorithm { return k.algorithm }

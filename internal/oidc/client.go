@@ -72,29 +72,36 @@ func (o *outbound) client(roots *x509.CertPool, allowed Addresses) *client {
 // connection, TLS, headers and body. It calls RoundTrip directly, because
 // http.Client would add redirects, cookies and referrers.
 func (c *client) get(ctx context.Context, url string) ([]byte, *failure) {
+	body, _, fail := c.answer(ctx, url)
+	return body, fail
+}
+
+// answer is get with the head of the answer; nil: none was received.
+func (c *client) answer(ctx context.Context, url string) ([]byte, *http.Response, *failure) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, &failure{reason: ReasonInternal, cause: err}
+		return nil, nil, &failure{reason: ReasonInternal, cause: err}
 	}
 	request.Header.Set("User-Agent", "cambio")
 	request.Header.Set("Accept-Encoding", "identity")
 	response, err := c.transport.RoundTrip(request)
 	if err != nil {
-		return nil, &failure{reason: classify(err), cause: err}
+		return nil, nil, &failure{reason: classify(err), cause: err}
 	}
 	defer response.Body.Close()
 	switch status := response.StatusCode; {
 	case status >= 300 && status < 400:
-		return nil, &failure{reason: ReasonRedirect, status: status}
+		return nil, response, &failure{reason: ReasonRedirect, status: status}
 	case status != http.StatusOK:
-		return nil, &failure{reason: ReasonStatus, status: status}
+		return nil, response, &failure{reason: ReasonStatus, status: status}
 	}
 	for _, coding := range response.Header.Values("Content-Encoding") {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return nil, &failure{reason: ReasonEncoding, status: http.StatusOK}
+			return nil, response, &failure{reason: ReasonEncoding, status: http.StatusOK}
 		}
 	}
-	return c.read(ctx, response)
+	document, fail := c.read(ctx, response)
+	return document, response, fail
 }
 
 // read takes the body up to the bound. Closing the body afterwards closes the

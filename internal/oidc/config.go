@@ -1,12 +1,14 @@
 package oidc
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -113,9 +115,25 @@ type rules struct {
 	maxKeys   int
 }
 
+// outbound is what the clients of all issuers share.
+func (c *Config) outbound() *outbound {
+	return &outbound{settings: c.HTTP, lookup: c.LookupNetIP, large: make(chan struct{}, largeBodies)}
+}
+
+// with adds to the policy what another one allows.
+func (p IssuerPolicy) with(more IssuerPolicy) IssuerPolicy {
+	p.RootsPEM = append(append(slices.Clip(p.RootsPEM), '\n'), more.RootsPEM...)
+	p.AllowPrefixes = append(slices.Clip(p.AllowPrefixes), more.AllowPrefixes...)
+	p.AllowAddrPorts = append(slices.Clip(p.AllowAddrPorts), more.AllowAddrPorts...)
+	p.AllowHTTP = p.AllowHTTP || more.AllowHTTP
+	if more.MaxKeys > 0 {
+		p.MaxKeys = more.MaxKeys
+	}
+	return p
+}
+
 // compile makes the rules for issuers without and with a policy of their own.
-func (c *Config) compile() (standard *rules, byIssuer map[string]*rules, err error) {
-	shared := &outbound{settings: c.HTTP, lookup: c.LookupNetIP, large: make(chan struct{}, largeBodies)}
+func (c *Config) compile(shared *outbound) (standard *rules, byIssuer map[string]*rules, err error) {
 	if standard, err = c.rulesFor(IssuerPolicy{}, shared); err != nil {
 		return nil, nil, err
 	}
@@ -145,7 +163,7 @@ func (c *Config) rulesFor(policy IssuerPolicy, shared *outbound) (*rules, error)
 		return nil, fmt.Errorf("the system's certificate authorities cannot be read: %w", err)
 	}
 	for _, pem := range [][]byte{c.ExtraRootsPEM, policy.RootsPEM} {
-		if len(pem) > 0 && !roots.AppendCertsFromPEM(pem) {
+		if len(bytes.TrimSpace(pem)) > 0 && !roots.AppendCertsFromPEM(pem) {
 			return nil, errors.New("the PEM of certificate authorities holds no certificate")
 		}
 	}

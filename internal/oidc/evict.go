@@ -7,23 +7,23 @@ const evictionSample = 16
 // entryCost is what an entry without keys counts for, in bytes.
 const entryCost = 1024
 
-// entry finds the entry of an issuer or makes it.
-func (k *KeySets) entry(issuer string) *entry {
-	k.mu.RLock()
-	e := k.entries[issuer]
-	k.mu.RUnlock()
-	if e != nil {
+// entry finds the entry of an issuer under terms or makes it.
+func (k *KeySets) entry(issuer string, terms Terms) *entry {
+	if e := k.known(issuer, terms); e != nil {
 		return e
 	}
+	name := terms.under(issuer)
+	rules := k.rulesUnder(issuer, terms)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if e := k.entries[issuer]; e != nil {
+	if e := k.entries[name]; e != nil {
 		return e
 	}
-	e = newEntry(issuer, k.rulesOf(issuer), k.config.Cache)
+	e := newEntry(issuer, rules, k.config.Cache)
+	e.name = name
 	e.touch(k.config.Clock())
 	e.cost = entryCost
-	k.entries[issuer] = e
+	k.entries[name] = e
 	k.bytes += e.cost
 	k.shrink(e)
 	return e
@@ -33,7 +33,7 @@ func (k *KeySets) entry(issuer string) *entry {
 func (k *KeySets) account(e *entry, cost int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.entries[e.issuer] != e {
+	if k.entries[e.name] != e {
 		return // evicted during the refresh; its waiters still hold it
 	}
 	k.bytes += cost + entryCost - e.cost
@@ -56,6 +56,6 @@ func (k *KeySets) shrink(keep *entry) {
 			}
 		}
 		k.bytes -= oldest.cost
-		delete(k.entries, oldest.issuer)
+		delete(k.entries, oldest.name)
 	}
 }

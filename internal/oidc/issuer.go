@@ -63,6 +63,7 @@ const (
 // it; keys of one entry are never used for another.
 type entry struct {
 	issuer  string
+	name    string // the issuer's, or that of the terms it is asked under
 	rules   *rules
 	current atomic.Pointer[keySet] // nil before the first success; written by the running flight only
 	usedAt  atomic.Int64           // Unix seconds of the last use, for eviction

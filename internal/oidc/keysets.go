@@ -16,8 +16,9 @@ type KeySets struct {
 	config   Config
 	standard *rules
 	special  map[string]*rules // by issuer; never written after New
-	slots    chan struct{}     // one held by each refresh under way
-	parsing  chan struct{}     // one held while a key set is parsed
+	shared   *outbound
+	slots    chan struct{} // one held by each refresh under way
+	parsing  chan struct{} // one held while a key set is parsed
 
 	stop   context.CancelFunc
 	ctx    context.Context // the lifetime of all refreshes, ended by Close
@@ -43,7 +44,8 @@ func New(config Config) (*KeySets, error) {
 	if err := config.setDefaults(); err != nil {
 		return nil, err
 	}
-	standard, special, err := config.compile()
+	shared := config.outbound()
+	standard, special, err := config.compile(shared)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +53,7 @@ func New(config Config) (*KeySets, error) {
 		config:   config,
 		standard: standard,
 		special:  special,
+		shared:   shared,
 		slots:    make(chan struct{}, config.HTTP.MaxConcurrent),
 		parsing:  make(chan struct{}, parsers),
 		entries:  make(map[string]*entry),
@@ -88,9 +91,30 @@ func (k *KeySets) CheckIssuer(issuer string) error {
 // Errors: *FetchError, ErrUnknownKey or its special case
 // ErrKeyAlgorithm, ErrKeyIDRequired.
 func (k *KeySets) Lookup(ctx context.Context, issuer string, header jose.Header) ([]*jose.PublicKey, error) {
-	k.mu.RLock()
-	e := k.entries[issuer]
-	k.mu.RUnlock()
+	return k.LookupUnder(ctx, issuer, Terms{}, header)
+}
+
+// Terms are what somebody asks of an issuer beyond the configuration.
+// The zero value is nothing but the configuration.
+type Terms struct {
+	// Name tells these terms of an issuer from all others: what is fetched
+	// under one name is never used under another. It begins with the issuer.
+	Name string
+	// Policy is asked for once, when the first document is fetched.
+	Policy func() IssuerPolicy
+}
+
+// under is the name of what is known of an issuer.
+func (t Terms) under(issuer string) string {
+	if t.Name == "" {
+		return issuer
+	}
+	return t.Name
+}
+
+// LookupUnder is Lookup under terms.
+func (k *KeySets) LookupUnder(ctx context.Context, issuer string, terms Terms, header jose.Header) ([]*jose.PublicKey, error) {
+	e := k.known(issuer, terms)
 	if e != nil {
 		now := k.config.Clock()
 		if set := e.current.Load(); set != nil && now.Before(set.refreshAt) {
@@ -101,15 +125,22 @@ func (k *KeySets) Lookup(ctx context.Context, issuer string, header jose.Header)
 			}
 		}
 	}
-	return k.lookupSlowly(ctx, issuer, &header)
+	return k.lookupSlowly(ctx, issuer, terms, &header)
 }
 
-func (k *KeySets) lookupSlowly(ctx context.Context, issuer string, header *jose.Header) ([]*jose.PublicKey, error) {
+// known returns what is known of an issuer; nil: nothing.
+func (k *KeySets) known(issuer string, terms Terms) *entry {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.entries[terms.under(issuer)]
+}
+
+func (k *KeySets) lookupSlowly(ctx context.Context, issuer string, terms Terms, header *jose.Header) ([]*jose.PublicKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.config.HTTP.Timeout+waitMargin)
 	defer cancel()
 	ctx, span := tracing.Start(ctx, "issuer keys")
 	defer span.End()
-	e := k.entry(issuer)
+	e := k.entry(issuer, terms)
 	set, fresh, fail := k.usable(ctx, e)
 	if fail != nil {
 		return nil, fail
@@ -145,11 +176,14 @@ func (k *KeySets) lookupSlowly(ctx context.Context, issuer string, header *jose.
 // none. It fetches within the same budget as unknown keys, and never fails:
 // without other keys the token is refused for its signature.
 func (k *KeySets) Renew(ctx context.Context, issuer string, header jose.Header, tried []*jose.PublicKey) []*jose.PublicKey {
+	return k.RenewUnder(ctx, issuer, Terms{}, header, tried)
+}
+
+// RenewUnder is Renew under terms.
+func (k *KeySets) RenewUnder(ctx context.Context, issuer string, terms Terms, header jose.Header, tried []*jose.PublicKey) []*jose.PublicKey {
 	ctx, cancel := context.WithTimeout(ctx, k.config.HTTP.Timeout+waitMargin)
 	defer cancel()
-	k.mu.RLock()
-	e := k.entries[issuer]
-	k.mu.RUnlock()
+	e := k.known(issuer, terms)
 	if e == nil {
 		return nil
 	}
@@ -236,6 +270,25 @@ func (f *flight) wait(ctx context.Context, e *entry) *FetchError {
 		fail := &FetchError{Issuer: e.issuer, Document: Discovery, Reason: ReasonTimeout, Temporary: true, cause: ctx.Err()}
 		return fail.retryIn(time.Second)
 	}
+}
+
+// rulesUnder are the rules of an issuer with what the terms add. Terms that
+// cannot be used add nothing: what they would permit is refused.
+func (k *KeySets) rulesUnder(issuer string, terms Terms) *rules {
+	if terms.Name == "" {
+		return k.rulesOf(issuer)
+	}
+	policy := terms.Policy()
+	for _, configured := range k.config.Issuers {
+		if configured.Issuer == issuer {
+			policy = configured.with(policy)
+		}
+	}
+	own, err := k.config.rulesFor(policy, k.shared)
+	if err != nil {
+		return k.rulesOf(issuer)
+	}
+	return own
 }
 
 func (k *KeySets) rulesOf(issuer string) *rules {

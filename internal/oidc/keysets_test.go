@@ -178,7 +178,7 @@ func TestJoinedFetchIsNotTheLastWord(t *testing.T) {
 		<-release
 		_, _ = io.WriteString(w, before)
 	})
-	e := k.entry(f.issuer)
+	e := k.entry(f.issuer, Terms{})
 	old, joined, fail := k.start(t.Context(), e, forKey)
 	if old == nil || joined || fail != nil {
 		t.Fatal("no fetch was started")
@@ -339,13 +339,13 @@ func TestEvictionBoundsTheCache(t *testing.T) {
 func TestEvictionByBytes(t *testing.T) {
 	k, _ := newKeySets(t, Config{Cache: CacheSettings{MaxCacheBytes: 100_000}})
 	for i := range 50 {
-		e := k.entry(fmt.Sprintf("https://issuer.example/%d", i))
+		e := k.entry(fmt.Sprintf("https://issuer.example/%d", i), Terms{})
 		k.account(e, 20_000)
 		if k.bytes > 100_000 || len(k.entries) == 0 {
 			t.Fatalf("%d bytes in %d entries", k.bytes, len(k.entries))
 		}
 	}
-	e := k.entry("https://large.example")
+	e := k.entry("https://large.example", Terms{})
 	k.account(e, 1_000_000)
 	if len(k.entries) != 1 || k.entries["https://large.example"] != e {
 		t.Error("the entry just filled must stay")

@@ -63,6 +63,7 @@ type world struct {
 	sp       *directory.ServicePrincipal
 	assigned *directory.AppRoleAssignment
 	deleted  string
+	issuer   *directory.Issuer
 }
 
 func newWorld(t *testing.T) *world {
@@ -194,6 +195,13 @@ func (w *world) build(t *testing.T) {
 			return err
 		}
 		w.deleted = gone.ID
+		w.issuer = &directory.Issuer{TenantID: tenant, Issuer: fmt.Sprint("https://idp.example/", w.round), IssuerSettings: directory.IssuerSettings{Mode: directory.IssuerDiscover}}
+		if err := tx.CreateIssuer(w.issuer); err != nil {
+			return err
+		}
+		if _, err := tx.PutIssuerSet(&directory.IssuerSet{TenantID: tenant, Name: "set"}); err != nil {
+			return err
+		}
 		return tx.DeleteApplication(tenant, gone.ID)
 	})
 }
@@ -210,6 +218,7 @@ func (w *world) path(t *testing.T, pattern string) string {
 		"{assignment}", w.assigned.ID, "{organization}", w.admin.TenantID, "{object}", w.app.ID,
 		"{subscription}", w.admin.TenantID, "{group}", "rg", "{identity}", w.identity(), "{namespace}", "Microsoft.ManagedIdentity",
 		"{provider}", "Microsoft.Resources", "{type}", "virtualMachines", "{name}", "vm1",
+		"{managedIssuer}", w.issuer.ID, "{issuerSet}", "set",
 		"{owner}", w.owner.ID, "{deleted}", w.deleted,
 	).Replace(pattern)
 	if strings.Contains(p, "{") {
@@ -242,6 +251,12 @@ func (w *world) body(r RouteInfo) string {
 		return `{"@odata.id":"` + base + `/v1.0/directoryObjects/` + w.outside.ID + `"}`
 	case at("/getByIds"):
 		return `{"ids":["` + w.app.ID + `"]}`
+	case at("/issuers"):
+		return `{"issuer":"https://made.example/` + fmt.Sprint(w.round) + `"}`
+	case strings.Contains(r.Pattern, "/issuers/"):
+		return `{"description":"changed"}`
+	case strings.Contains(r.Pattern, "/issuerSets/"):
+		return `{"members":[]}`
 	case strings.HasPrefix(r.Pattern, "/trust/"):
 		return `{"document":{"version":1,"applications":[{"uniqueName":"made-` + fmt.Sprint(w.round) + `","displayName":"made"}]}}`
 	case r.Method == "PATCH" && strings.HasPrefix(strings.ToLower(r.Pattern), "/subscriptions"):
@@ -320,7 +335,8 @@ func TestAccess(t *testing.T) {
 func (w *world) checkCell(t *testing.T, r RouteInfo, column string, status int) {
 	t.Helper()
 	at := r.Method + " " + r.Pattern + " by " + column
-	aboutObject := strings.Contains(r.Pattern, "{")
+	// Another tenant's PUT of a set is about its own set of that name.
+	aboutObject := strings.Contains(r.Pattern, "{") && !(r.Method == "PUT" && strings.HasSuffix(r.Pattern, "/{issuerSet}"))
 	switch {
 	case slices.Contains([]string{"none", "garbage", "expired", "audience"}, column) && status != 401:
 		t.Errorf("%s: %d, want 401", at, status)

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"net/netip"
 
+	"cambio/internal/directory"
 	"cambio/internal/federation"
 	"cambio/internal/jose"
 	"cambio/internal/oidc"
@@ -14,6 +16,18 @@ import (
 type keySource struct {
 	sets      *oidc.KeySets
 	rehearsal *Rehearsal
+	delegated []netip.Prefix // private addresses that tenants may permit
+}
+
+// terms are what a tenant asks of an issuer that it manages.
+func (k keySource) terms(managed *directory.IssuerRecord) oidc.Terms {
+	if managed == nil || managed.Terms == "" {
+		return oidc.Terms{}
+	}
+	return oidc.Terms{Name: managed.Terms, Policy: func() oidc.IssuerPolicy {
+		return oidc.IssuerPolicy{Issuer: managed.Issuer.Issuer, RootsPEM: []byte(managed.CACertificates),
+			AllowPrefixes: managed.Permitted(k.delegated), MaxKeys: managed.MaxKeys}
+	}}
 }
 
 // Rehearsal replaces the keys of issuers that cannot be reached from a
@@ -37,14 +51,14 @@ func (r *Rehearsal) replaces(issuer string) bool {
 }
 
 // Lookup implements federation.KeySource.
-func (k keySource) Lookup(ctx context.Context, issuer string, h jose.Header) ([]*jose.PublicKey, error) {
+func (k keySource) Lookup(ctx context.Context, issuer string, managed *directory.IssuerRecord, h jose.Header) ([]*jose.PublicKey, error) {
 	if k.rehearsal.replaces(issuer) {
 		if keys, _ := k.rehearsal.Keys.Candidates(h); len(keys) > 0 {
 			return keys, nil
 		}
 		return nil, federation.ErrUnknownKey
 	}
-	found, err := k.sets.Lookup(ctx, issuer, h)
+	found, err := k.sets.LookupUnder(ctx, issuer, k.terms(managed), h)
 	if err == nil {
 		return found, nil
 	}
@@ -61,9 +75,9 @@ func (k keySource) Lookup(ctx context.Context, issuer string, h jose.Header) ([]
 }
 
 // Renew implements federation.KeySource.
-func (k keySource) Renew(ctx context.Context, issuer string, h jose.Header, tried []*jose.PublicKey) []*jose.PublicKey {
+func (k keySource) Renew(ctx context.Context, issuer string, managed *directory.IssuerRecord, h jose.Header, tried []*jose.PublicKey) []*jose.PublicKey {
 	if k.rehearsal.replaces(issuer) {
 		return nil
 	}
-	return k.sets.Renew(ctx, issuer, h, tried)
+	return k.sets.RenewUnder(ctx, issuer, k.terms(managed), h, tried)
 }

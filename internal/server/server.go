@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cambio/internal/arm"
+	"cambio/internal/directory"
 	"cambio/internal/federation"
 	"cambio/internal/graph"
 	"cambio/internal/keys"
@@ -33,9 +34,12 @@ type Options struct {
 	KEK     *keys.EncryptionKey
 	Keys    keys.Policy
 	Issuers oidc.Config
-	Records store.RecordsConfig
-	Clock   func() time.Time
-	Log     *slog.Logger
+	// TenantAddresses are the private addresses that tenants may permit for
+	// issuers that they manage.
+	TenantAddresses []netip.Prefix
+	Records         store.RecordsConfig
+	Clock           func() time.Time
+	Log             *slog.Logger
 
 	LifetimeMin, LifetimeMax time.Duration
 
@@ -157,7 +161,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.graph = graph.New(graph.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer,
 		ManagementAppID: s.directory.managementAppID, PageKey: pageKey, Logger: opt.Log, Clock: opt.Clock})
 	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, PageKey: pageKey, Logger: opt.Log})
-	s.trust = trustapi.New(trustapi.Config{DB: opt.DB, CheckIssuer: s.checkIssuer, ManagementAppID: s.directory.managementAppID, Logger: opt.Log})
+	s.trust = trustapi.New(trustapi.Config{DB: opt.DB, CheckIssuer: s.checkIssuer, TenantAddresses: opt.TenantAddresses, ManagementAppID: s.directory.managementAppID, Logger: opt.Log})
 	s.measure()
 	s.pacer = newPacer()
 	s.allowances = opt.Management.allowances(opt.Clock)
@@ -183,7 +187,7 @@ func (s *Server) verifier() *federation.Verifier {
 		optional[issuer] = true
 	}
 	return federation.New(federation.Config{
-		Keys:             keySource{s.issuers, s.opt.Rehearsal},
+		Keys:             keySource{s.issuers, s.opt.Rehearsal, s.opt.TenantAddresses},
 		Clock:            s.opt.Clock,
 		Own:              s.ownIssuer,
 		IssuedAtOptional: func(issuer string) bool { return optional[issuer] },
@@ -205,6 +209,9 @@ func (s *Server) ownIssuer(issuer string) bool {
 
 // checkIssuer is the rule for the issuer of a new credential.
 func (s *Server) checkIssuer(issuer string) error {
+	if directory.IsIssuerSetReference(issuer) {
+		return nil
+	}
 	if s.ownIssuer(issuer) {
 		return errOwnIssuer
 	}
@@ -226,6 +233,9 @@ func IssuerCheck(baseURL string, cfg oidc.Config) (func(issuer string) error, er
 		return nil, err
 	}
 	return func(issuer string) error {
+		if directory.IsIssuerSetReference(issuer) {
+			return nil
+		}
 		if origin.holds(issuer) {
 			return errOwnIssuer
 		}

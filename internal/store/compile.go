@@ -17,7 +17,16 @@ func loadTenant(ctx context.Context, s *snapshot, key cacheKey, _ *entry) (*entr
 		return nil, err
 	}
 	record := &directory.TenantRecord{Tenant: t, Seq: s.seq}
-	e := &entry{value: record, seq: s.seq, bytes: tenantRecordBytes}
+	issuers, err := s.Issuers(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	sets, err := s.IssuerSets(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	record.Manage(issuers, sets)
+	e := &entry{value: record, seq: s.seq, bytes: tenantRecordBytes + record.IssuerBytes()}
 	// The key of a tenant in the cache has its id as the name, so that path
 	// segments of all forms are looked up alike.
 	e.changed = directory.Key{Kind: directory.KeyTenant, ID: t.ID}

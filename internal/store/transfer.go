@@ -16,7 +16,7 @@ import (
 // list of migrations, which each database has of its own.
 var transferred = []string{
 	"meta", "tenants", "tenant_domains", "applications", "identifier_uris", "service_principals", "resource_groups", "managed_identities",
-	"credentials", "assignments", "owners", "retired_ids", "deleted_items", "deleted_assignments", "signing_keys", "bootstrap_tokens",
+	"credentials", "issuers", "issuer_sets", "issuer_keys", "assignments", "owners", "retired_ids", "deleted_items", "deleted_assignments", "signing_keys", "bootstrap_tokens",
 	"change_feed", "change_head", "audit_chains", "audit", "audit_checkpoints",
 }
 

@@ -31,8 +31,9 @@ type exchange struct {
 	tenant     *directory.TenantRecord
 	client     *directory.ClientRecord
 	assertion  *federation.Assertion
-	asked      string // the parameter resource; check puts the resource in its place
-	proven     bool   // the signature and the times of the assertion are
+	asked      string                  // the parameter resource; check puts the resource in its place
+	proven     bool                    // the signature and the times of the assertion are
+	provenAs   *directory.IssuerRecord // the issuer as the tenant managed it then
 	credential *directory.Credential
 	resource   *directory.ResourceRecord
 	roles      []string
@@ -187,20 +188,21 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	if refusal = Usable(x.client); refusal != nil {
 		return refusal
 	}
-	if x.credential, refusal = federation.Match(x.client, x.assertion); refusal != nil {
+	if x.credential, refusal = federation.Match(x.client, x.assertion, x.tenant.SetsOf(x.assertion.Issuer, e.cfg.Clock())...); refusal != nil {
 		return refusal
 	}
 	if x.tenant.Policy.Disabled {
 		return oauth.Refuse(oauth.FederationDisabled)
 	}
-	if !x.proven {
+	// A tenant that changed an issuer may have taken away the very key.
+	if managed := x.tenant.Issuer(x.assertion.Issuer); !x.proven || x.provenAs != managed {
 		if refusal = e.admit(x); refusal != nil { // now that the issuer is known
 			return refusal
 		}
-		if refusal = e.prove(ctx, x); refusal != nil {
+		if refusal = e.prove(ctx, x, managed); refusal != nil {
 			return refusal
 		}
-		x.proven = true
+		x.proven, x.provenAs = true, managed
 	}
 	if refusal = federation.CheckClaims(x.assertion, &x.tenant.Policy); refusal != nil {
 		return refusal
@@ -209,10 +211,10 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 }
 
 // prove verifies the assertion.
-func (e *Endpoint) prove(ctx context.Context, x *exchange) *oauth.Error {
+func (e *Endpoint) prove(ctx context.Context, x *exchange, managed *directory.IssuerRecord) *oauth.Error {
 	ctx, span := tracing.Start(ctx, "verify assertion")
 	defer span.End()
-	return e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat)
+	return e.cfg.Verifier.Prove(ctx, x.assertion, x.tenant.Compat, managed)
 }
 
 // directoryRefusal answers for a directory that gave no record.

@@ -122,14 +122,14 @@ func (w *world) Resource(_ context.Context, _, identifier string) (*directory.Re
 	return w.resource, w.err
 }
 
-func (w *world) Lookup(context.Context, string, jose.Header) ([]*jose.PublicKey, error) {
+func (w *world) Lookup(context.Context, string, *directory.IssuerRecord, jose.Header) ([]*jose.PublicKey, error) {
 	if w.duringProof != nil {
 		w.duringProof()
 	}
 	return []*jose.PublicKey{w.public}, nil
 }
 
-func (w *world) Renew(context.Context, string, jose.Header, []*jose.PublicKey) []*jose.PublicKey {
+func (w *world) Renew(context.Context, string, *directory.IssuerRecord, jose.Header, []*jose.PublicKey) []*jose.PublicKey {
 	return nil
 }
 

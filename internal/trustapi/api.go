@@ -10,6 +10,7 @@ package trustapi
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"cambio/internal/management"
 	"cambio/internal/store"
@@ -23,6 +24,10 @@ type Config struct {
 	// CheckIssuer decides whether an issuer may be contacted at all. Its error
 	// text is shown to the caller. When nil, no issuer may.
 	CheckIssuer func(issuer string) error
+
+	// TenantAddresses are the private addresses that tenants may permit for
+	// issuers that they manage.
+	TenantAddresses []netip.Prefix
 
 	// ManagementAppID gives the appId of a tenant's management resource, or "".
 	// No document can change or delete that application. Nil: no tenant has one.
@@ -56,11 +61,11 @@ const ActionApply = "trust.apply"
 
 // Routes lists the API's routes.
 func Routes(a *API) []management.Route {
-	return []management.Route{
+	return append(issuerRoutes(a), []management.Route{
 		{Method: http.MethodGet, Pattern: "/trust/v1/configuration", Permission: management.TrustRead, Rate: management.RateRead, Conditional: true, Handler: a.handle((*request).export)},
 		{Method: http.MethodPost, Pattern: "/trust/v1/plan", Permission: management.TrustRead, Rate: management.RateRead, Handler: a.handle((*request).plan)},
 		{Method: http.MethodPost, Pattern: "/trust/v1/apply", Permission: management.TrustWrite, Action: ActionApply, Rate: management.RateWrite, Conditional: true, Handler: a.handle((*request).apply)},
-	}
+	}...)
 }
 
 // ServeSchema answers with the JSON Schema of documents. It needs no

@@ -327,6 +327,11 @@ func (q *request) checkMatch(c *directory.Contents) error {
 
 // write runs fn as one transaction with its audit rows.
 func (q *request) write(fn func(*store.Tx) error) error {
+	return q.writeAs(ActionApply, "tenants/"+q.call.Tenant.ID, fn)
+}
+
+// writeAs is write for another action and target.
+func (q *request) writeAs(action, target string, fn func(*store.Tx) error) error {
 	if check := q.call.StillAllowed; check != nil {
 		if err := check(q.r.Context()); err != nil {
 			return err
@@ -334,6 +339,6 @@ func (q *request) write(fn func(*store.Tx) error) error {
 	}
 	return q.cfg.DB.Write(q.r.Context(), store.Change{
 		TenantID: q.call.Tenant.ID, PrincipalID: q.call.Caller.PrincipalID, ClientID: q.call.Caller.AppID,
-		Via: "trust", CorrelationID: q.call.CorrelationID, Action: ActionApply, Target: "tenants/" + q.call.Tenant.ID,
+		Via: "trust", CorrelationID: q.call.CorrelationID, Action: action, Target: target,
 	}, fn)
 }

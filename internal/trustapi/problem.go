@@ -76,6 +76,9 @@ func ruleProblem(e *directory.Error) *problem {
 	if e.Kind == directory.NameTaken {
 		return &problem{status: http.StatusConflict, code: "Request_MultipleObjectsWithSameKeyValue", message: e.Message}
 	}
+	if e.Kind == directory.NotFound {
+		return &problem{status: http.StatusNotFound, code: "Request_ResourceNotFound", message: e.Message}
+	}
 	return badRequest(e.Message)
 }
 

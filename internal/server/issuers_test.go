@@ -1,0 +1,253 @@
+package server
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cambio/internal/directory"
+	"cambio/internal/jose"
+	"cambio/internal/store"
+
+	"github.com/go-json-experiment/json"
+)
+
+// provider is an issuer that nobody can reach: its keys are pinned or pushed.
+type provider struct {
+	issuer, kid string
+	private     ed25519.PrivateKey
+}
+
+func newProvider(t *testing.T, issuer, kid string) *provider {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &provider{issuer, kid, private}
+}
+
+func keySetOf(t *testing.T, providers ...*provider) string {
+	t.Helper()
+	var list []string
+	for _, p := range providers {
+		jwk, err := jose.PublicJWK(p.private.Public(), p.kid, jose.EdDSA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, string(jwk))
+	}
+	return `{"keys":[` + strings.Join(list, ",") + `]}`
+}
+
+func (p *provider) assertion(now time.Time, id int64) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	claims := fmt.Sprintf(`{"iss":%q,"sub":"workload","aud":"api://AzureADTokenExchange","iat":%d,"exp":%d,"jti":"%d"}`, p.issuer, now.Unix(), now.Add(time.Hour).Unix(), id)
+	input := b64([]byte(`{"alg":"EdDSA","kid":"`+p.kid+`"}`)) + "." + b64([]byte(claims))
+	return input + "." + b64(ed25519.Sign(p.private, []byte(input)))
+}
+
+// trusts gives the administrator a credential of an issuer or of a set.
+func (r *rig) trusts(t *testing.T, issuer string) {
+	t.Helper()
+	r.write(t, func(tx *store.Tx) error {
+		return tx.CreateCredential(&directory.FederatedIdentityCredential{TenantID: r.admin.TenantID, ParentID: r.admin.AdminObjectID,
+			Name: "credential", Issuer: issuer, Subject: "workload", Audiences: []string{"api://AzureADTokenExchange"}})
+	})
+}
+
+// exchange returns the AADSTS number of the answer, 0 for a token.
+func (r *rig) exchange(t testing.TB, assertion string) int {
+	t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {r.admin.AdminClientID}, "scope": {base + "/.default"},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion}}
+	req := httptest.NewRequest(http.MethodPost, "/"+r.admin.TenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	recorder := httptest.NewRecorder()
+	r.Handler().ServeHTTP(recorder, req)
+	var answer struct {
+		Codes []int `json:"error_codes"`
+	}
+	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil {
+		t.Errorf("%s: %v", recorder.Body, err)
+	}
+	if recorder.Code == http.StatusOK {
+		return 0
+	}
+	return append(answer.Codes, -1)[0]
+}
+
+// manage sends a management request that must be answered with the status.
+func (r *rig) manage(t *testing.T, want int, method, path, body string) map[string]any {
+	t.Helper()
+	got := r.call(method, "/trust/v1/"+path, r.token(t), body)
+	if got.Code != want {
+		t.Fatalf("%s %s: status %d, want %d: %s", method, path, got.Code, want, got.Body)
+	}
+	var answer map[string]any
+	if got.Body.Len() > 0 {
+		if err := json.Unmarshal(got.Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return answer
+}
+
+// A pinned key is used until it is taken away, however often the same
+// assertion was verified with it before, and not a moment longer.
+func TestPinnedKeys(t *testing.T) {
+	r := newRig(t)
+	a := newProvider(t, "https://unreachable.example", "a")
+	b := newProvider(t, a.issuer, "b")
+	r.trusts(t, a.issuer)
+	made := r.manage(t, 201, "POST", "issuers", `{"issuer":"`+a.issuer+`","mode":"pin","keySet":`+keySetOf(t, a)+`}`)
+	path := "issuers/" + made["id"].(string)
+	old := a.assertion(r.now, 1)
+	for range 3 {
+		if code := r.exchange(t, old); code != 0 {
+			t.Fatalf("pinned: AADSTS%d", code)
+		}
+	}
+	if code := r.exchange(t, b.assertion(r.now, 1)); code != 7000272 {
+		t.Errorf("a key that is not pinned: AADSTS%d", code)
+	}
+	r.manage(t, 200, "PATCH", path, `{"keySet":`+keySetOf(t, b)+`}`)
+	if code := r.exchange(t, old); code != 7000272 {
+		t.Errorf("a key that was taken away: AADSTS%d", code)
+	}
+	if code := r.exchange(t, b.assertion(r.now, 2)); code != 0 {
+		t.Errorf("the new key: AADSTS%d", code)
+	}
+	r.manage(t, 200, "PATCH", path, `{"algorithms":["RS256"]}`)
+	if code := r.exchange(t, b.assertion(r.now, 3)); code != 5002738 {
+		t.Errorf("an algorithm that is not accepted: AADSTS%d", code)
+	}
+	r.manage(t, 200, "PATCH", path, `{"algorithms":[],"approveKeys":true}`)
+	if code := r.exchange(t, b.assertion(r.now, 4)); code != 7000272 {
+		t.Errorf("a key that waits for approval: AADSTS%d", code)
+	}
+	thumbprint, err := jose.Thumbprint(b.private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.manage(t, 200, "PATCH", path, `{"approvedKeys":["`+thumbprint+`"]}`)
+	if code := r.exchange(t, b.assertion(r.now, 5)); code != 0 {
+		t.Errorf("an approved key: AADSTS%d", code)
+	}
+	r.manage(t, 204, "DELETE", path, "")
+	r.manage(t, 404, "GET", path, "")
+	if code := r.exchange(t, b.assertion(r.now, 6)); code != 50166 {
+		t.Errorf("no longer managed, so discovered: AADSTS%d", code)
+	}
+}
+
+// What cannot be used is refused with what to do.
+func TestIssuersThatCannotBeManaged(t *testing.T) {
+	r := newRig(t)
+	for name, c := range map[string]struct{ body, want string }{
+		"no keys":       {`{"issuer":"https://a.example","mode":"pin"}`, "keySet is required"},
+		"no set":        {`{"issuer":"https://a.example","mode":"pin","keySet":{"keys":1}}`, "not a JWK set"},
+		"weak":          {`{"issuer":"https://a.example","mode":"pin","keySet":{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}}`, "no usable signature key"},
+		"symmetric":     {`{"issuer":"https://a.example","mode":"pin","keySet":{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}}`, "no usable signature key"},
+		"mode":          {`{"issuer":"https://a.example","mode":"trust"}`, "mode must be"},
+		"http":          {`{"issuer":"http://a.example"}`, "https"},
+		"ourselves":     {`{"issuer":"` + base + `/x"}`, "this server itself"},
+		"private":       {`{"issuer":"https://a.example","allowAddresses":["10.0.0.0/8"]}`, "issuers.tenant_addresses"},
+		"algorithm":     {`{"issuer":"https://a.example","algorithms":["HS256"]}`, "HS256"},
+		"certificate":   {`{"issuer":"https://a.example","caCertificates":"x"}`, "PEM"},
+		"nobody pushes": {`{"issuer":"https://a.example","mode":"push"}`, "pushedBy is required"},
+		"misspelt":      {`{"issuer":"https://a.example","keyset":{}}`, "unknown"},
+		"thumbprint":    {`{"issuer":"https://a.example","approvedKeys":["x"]}`, "thumbprint"},
+	} {
+		got := r.call("POST", "/trust/v1/issuers", r.token(t), c.body)
+		if got.Code != 400 || !strings.Contains(got.Body.String(), c.want) {
+			t.Errorf("%s: %d %s", name, got.Code, got.Body)
+		}
+	}
+}
+
+// A rebuilt cluster is one edit of a set: under load no exchange fails while
+// both are members, and none of the old one succeeds after it was removed.
+func TestIssuerSetRotates(t *testing.T) {
+	r := newRig(t)
+	before, after := newProvider(t, "https://cluster-1.example", "a"), newProvider(t, "https://cluster-2.example", "b")
+	r.trusts(t, directory.IssuerSetReference("clusters"))
+	for _, p := range []*provider{before, after} {
+		r.manage(t, 201, "POST", "issuers", `{"issuer":"`+p.issuer+`","mode":"pin","keySet":`+keySetOf(t, p)+`}`)
+	}
+	if code := r.exchange(t, before.assertion(r.now, 0)); code != 700211 {
+		t.Fatalf("without the set: AADSTS%d", code)
+	}
+	member := func(p *provider) string { return `{"issuer":"` + p.issuer + `"}` }
+	r.manage(t, 201, "PUT", "issuerSets/clusters", `{"members":[`+member(before)+`]}`)
+
+	var current atomic.Pointer[provider]
+	var ids, done atomic.Int64
+	current.Store(before)
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	var underWay sync.RWMutex // shared by exchanges
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				underWay.RLock()
+				p := current.Load()
+				if code := r.exchange(t, p.assertion(r.now, ids.Add(1))); code != 0 {
+					t.Errorf("%s: AADSTS%d", p.issuer, code)
+				}
+				done.Add(1)
+				underWay.RUnlock()
+			}
+		})
+	}
+	const rounds = 20
+	for range rounds {
+		r.manage(t, 200, "PUT", "issuerSets/clusters", `{"members":[`+member(before)+`,`+member(after)+`]}`)
+		current.Store(after)
+		// Those that began with the old one end before it is removed.
+		underWay.Lock()
+		_ = current.Load()
+		underWay.Unlock()
+		r.manage(t, 200, "PUT", "issuerSets/clusters", `{"members":[`+member(after)+`]}`)
+		for range 5 {
+			if code := r.exchange(t, before.assertion(r.now, ids.Add(1))); code != 700211 {
+				t.Errorf("a removed member: AADSTS%d", code)
+			}
+		}
+		before, after = after, before
+	}
+	close(stop)
+	clients.Wait()
+	t.Logf("%d exchanges over %d rotations", done.Load(), rounds)
+
+	window := fmt.Sprintf(`{"issuer":%q,"notBefore":%q,"notAfter":%q}`, before.issuer, r.now.Add(time.Minute).Format(time.RFC3339), r.now.Add(time.Hour).Format(time.RFC3339))
+	r.manage(t, 200, "PUT", "issuerSets/clusters", `{"members":[`+window+`]}`)
+	start := r.now
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 700211}, {2 * time.Minute, 0}, {61 * time.Minute, 700211}} {
+		r.now = start.Add(c.after)
+		if code := r.exchange(t, before.assertion(r.now, ids.Add(1))); code != c.want {
+			t.Errorf("after %v: AADSTS%d, want %d", c.after, code, c.want)
+		}
+	}
+	r.now = start
+	r.manage(t, 204, "DELETE", "issuerSets/clusters", "")
+	if code := r.exchange(t, before.assertion(r.now, ids.Add(1))); code != 700211 {
+		t.Errorf("a deleted set: AADSTS%d", code)
+	}
+}
