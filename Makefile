@@ -66,7 +66,7 @@ crash: ## Kill the server under load CYCLES times and look for lost writes
 	CAMBIO_CRASH_CYCLES=$(CYCLES) $(GO) test -count=1 -timeout 60m -v -run Crash ./internal/store ./test/crash
 
 .PHONY: powerloss
-powerloss: ## Take the power away from a database 500 times and look for lost writes (minutes)
+powerloss: ## Take the power away from SQLite 500 times and from PostgreSQL 100 times and look for lost writes (ten minutes)
 	CAMBIO_POWER_CYCLES=500 $(GO) test -count=1 -timeout 60m -v ./test/powerloss
 
 .PHONY: corruption

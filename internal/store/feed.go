@@ -169,7 +169,7 @@ func (db *DB) poll() {
 	statements := newStatements(db.polling, db.postgres())
 	defer statements.close()
 	failed := false
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-db.stop:
 			return
@@ -181,8 +181,15 @@ func (db *DB) poll() {
 			db.cfg.Logger.Error("cannot look for changes of other processes; the next attempts follow", "error", err)
 		}
 		failed = err != nil
+		if db.postgres() && n%pollsPerLook == 0 {
+			db.lookAtSettings(ctx)
+		}
 	}
 }
+
+// pollsPerLook is how many polls come between two looks at the settings of
+// PostgreSQL, ten seconds with the usual interval.
+const pollsPerLook = 100
 
 func (db *DB) pollOnce(ctx context.Context, q querier) error {
 	ctx, cancel := context.WithTimeout(ctx, decisionTime)

@@ -120,6 +120,42 @@ func (db *DB) admit(ctx context.Context, conn *pgx.Conn) error {
 	if db.cfg.AcceptLostWrites {
 		return nil
 	}
+	return checkSettings(ctx, conn)
+}
+
+// lookAtSettings looks again at what admit looked at: settings can be changed
+// while connections last. While they are refused nothing is recorded, and so
+// nothing is issued.
+func (db *DB) lookAtSettings(ctx context.Context) {
+	if db.cfg.AcceptLostWrites {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, decisionTime)
+	defer cancel()
+	conn, err := db.polling.Conn(ctx)
+	if err != nil {
+		return // what is out of reach records nothing either
+	}
+	defer conn.Close()
+	err = conn.Raw(func(driverConn any) error { return checkSettings(ctx, driverConn.(*stdlib.Conn).Conn()) })
+	before := db.unfit.Load()
+	switch {
+	case errors.As(err, new(*settingError)):
+		if db.unfit.Store(&err); before == nil {
+			db.cfg.Logger.Error("the database may lose what it acknowledges: nothing is issued or written until that is mended", "error", err)
+		}
+	case err == nil && before != nil:
+		db.unfit.Store(nil)
+		db.cfg.Logger.Info("the database keeps what it acknowledges again")
+	}
+}
+
+// settingError says which setting of a database is refused, and why.
+type settingError struct{ text string }
+
+func (e *settingError) Error() string { return e.text }
+
+func checkSettings(ctx context.Context, conn *pgx.Conn) error {
 	for _, s := range []struct{ setting, refused, loss string }{
 		{"synchronous_commit", "off", "a crash of the server loses the last writes"},
 		{"fsync", "off", "a power failure destroys the database"},
@@ -131,7 +167,7 @@ func (db *DB) admit(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		if value == s.refused {
-			return fmt.Errorf("its setting %s is %s, so that %s; set it to on, or accept that with database.accept_lost_writes", s.setting, value, s.loss)
+			return &settingError{fmt.Sprintf("its setting %s is %s, so that %s; set it to on, or accept that with database.accept_lost_writes", s.setting, value, s.loss)}
 		}
 	}
 	return checkReplication(ctx, conn)
@@ -146,7 +182,7 @@ func checkReplication(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	if standbys != "" && (level == "local" || level == "remote_write") {
-		return fmt.Errorf("its setting synchronous_commit is %s, so that a failover to a standby (%s) loses the last writes; set it to on, or accept that with database.accept_lost_writes", level, standbys)
+		return &settingError{fmt.Sprintf("its setting synchronous_commit is %s, so that a failover to a standby (%s) loses the last writes; set it to on, or accept that with database.accept_lost_writes", level, standbys)}
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (db *DB) checkLater() {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		db.damaged.Store(true)
+		db.unfit.Store(&errDamaged)
 		db.cfg.Logger.Error("the database is damaged: nothing is issued or written any more; stop, and take the last good backup", "error", err)
 	default:
 		db.cfg.Logger.Info("the database was checked for damage and is sound", "took", time.Since(began).Round(time.Millisecond).String())

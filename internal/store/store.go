@@ -102,13 +102,15 @@ type DB struct {
 	feed              feed
 
 	writeFailed atomic.Bool // the last batch did not commit
-	damaged     atomic.Bool // found while it was in use
+	// Why nothing may be written, found while the database was in use; nil: it
+	// may.
+	unfit atomic.Pointer[error]
 }
 
 // WriteFailed reports whether the last batch that a writer tried did not
 // commit: the disk is full or broken, the database is out of reach, and
 // nothing can be recorded.
-func (db *DB) WriteFailed() bool { return db.writeFailed.Load() || db.damaged.Load() }
+func (db *DB) WriteFailed() bool { return db.writeFailed.Load() || db.unfit.Load() != nil }
 
 // Stats are counts since Open, and the state of the moment.
 type Stats struct {

@@ -240,8 +240,8 @@ func (w *writer) commit() {
 // write commits the batch; results gets the outcome of each job. An error means
 // that nothing of the batch is known to be committed.
 func (w *writer) write(results []error) error {
-	if w.db.damaged.Load() {
-		return unavailable("writing", errDamaged)
+	if unfit := w.db.unfit.Load(); unfit != nil {
+		return unavailable("writing", *unfit)
 	}
 	limit, decisions := decisionTime, w.decisions()
 	if len(decisions) < len(w.batch) {

@@ -35,11 +35,11 @@ func Start(ctx context.Context, options ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.command(ctx, "initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
+	if err := s.command(ctx, "initdb", "-D", s.Data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
 		s.Close()
 		return nil, err
 	}
-	hba, err := os.OpenFile(filepath.Join(s.data(), "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	hba, err := os.OpenFile(filepath.Join(s.Data(), "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
 		_, err = hba.WriteString("host replication all 127.0.0.1/32 trust\n")
 		err = firstOf(err, hba.Close())
@@ -57,7 +57,7 @@ func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.command(ctx, "pg_basebackup", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port), "-U", "postgres", "-D", standby.data(),
+	err = s.command(ctx, "pg_basebackup", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port), "-U", "postgres", "-D", standby.Data(),
 		"-R", "-X", "stream", "--checkpoint=fast", "--no-sync")
 	if err = firstOf(err, standby.Start(ctx)); err != nil {
 		standby.Close()
@@ -87,7 +87,8 @@ func newServer(options []string) (*Server, error) {
 	return s, l.Close()
 }
 
-func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
+// Data is the folder of the database cluster.
+func (s *Server) Data() string { return filepath.Join(s.Dir, "data") }
 
 // Start starts the server after Stop or Kill, and waits until it answers.
 func (s *Server) Start(ctx context.Context) error {
@@ -97,20 +98,20 @@ func (s *Server) Start(ctx context.Context) error {
 	for i, setting := range settings {
 		args[i] = "-c " + setting
 	}
-	return s.command(ctx, "pg_ctl", "-D", s.data(), "-l", filepath.Join(s.Dir, "log"), "-w", "-t", "60", "-o", strings.Join(args, " "), "start")
+	return s.command(ctx, "pg_ctl", "-D", s.Data(), "-l", filepath.Join(s.Dir, "log"), "-w", "-t", "60", "-o", strings.Join(args, " "), "start")
 }
 
 // Stop ends the server: in good order ("fast"), or at once, so that it must
 // recover when it starts again ("immediate").
 func (s *Server) Stop(ctx context.Context, mode string) error {
-	return s.command(ctx, "pg_ctl", "-D", s.data(), "-m", mode, "-w", "stop")
+	return s.command(ctx, "pg_ctl", "-D", s.Data(), "-m", mode, "-w", "stop")
 }
 
 // Kill ends every process of the server with SIGKILL, and waits until none is
 // left: one that outlived the postmaster would hold the memory that they share,
 // and the server could not start again.
 func (s *Server) Kill() error {
-	pidFile := filepath.Join(s.data(), "postmaster.pid")
+	pidFile := filepath.Join(s.Data(), "postmaster.pid")
 	raw, err := os.ReadFile(pidFile)
 	if err != nil {
 		return err
@@ -179,7 +180,7 @@ func stat(path string) (pid, ppid int, state string) {
 
 // Promote makes a standby a primary.
 func (s *Server) Promote(ctx context.Context) error {
-	return s.command(ctx, "pg_ctl", "-D", s.data(), "-w", "promote")
+	return s.command(ctx, "pg_ctl", "-D", s.Data(), "-w", "promote")
 }
 
 // Set changes a setting while the server runs.

@@ -8,13 +8,13 @@ import (
 // Proxy stands between a client and a server, to take the network away.
 type Proxy struct {
 	Port     int
-	target   string
 	listener net.Listener
 
-	mu    sync.Mutex // guards what follows
-	state State
-	open  map[net.Conn]bool // both sides
-	heal  chan struct{}     // closed when a hole ends
+	mu     sync.Mutex // guards what follows
+	target string
+	state  State
+	open   map[net.Conn]bool // both sides
+	heal   chan struct{}     // closed when a hole ends
 }
 
 // State is what becomes of connections.
@@ -53,6 +53,15 @@ func (p *Proxy) Set(state State) {
 	p.state = state
 }
 
+// Lead makes new connections lead to another server, and ends those that there
+// are.
+func (p *Proxy) Lead(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+	p.reset()
+}
+
 // reset ends every connection; p.mu is held.
 func (p *Proxy) reset() {
 	for conn := range p.open {
@@ -84,7 +93,10 @@ func (p *Proxy) serve(client net.Conn) {
 	if !p.enter(client) {
 		return
 	}
-	server, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	server, err := net.Dial("tcp", target)
 	if err != nil {
 		client.Close()
 		return

@@ -126,6 +126,24 @@ func fail(t *testing.T, program string, seed uint64) outcome {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, filepath.Join(d.Path, "cambio.db"), strconv.FormatUint(seed, 10))
+	end := write(t, cmd)
+	time.Sleep(time.Duration(20+random.IntN(150)) * time.Millisecond)
+	acknowledged := end()
+	left := filepath.Join(dir, "left")
+	if err := d.Cut(left, random); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	unmounted = true
+	return inspect(t, store.Config{Path: filepath.Join(left, "cambio.db")}, acknowledged)
+}
+
+// write starts a writer and waits until it writes. end kills it and returns
+// what was acknowledged.
+func write(t *testing.T, cmd *exec.Cmd) (end func() []string) {
+	t.Helper()
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -138,19 +156,12 @@ func fail(t *testing.T, program string, seed uint64) outcome {
 	lines := make(chan []string, 1)
 	go func() { lines <- collect(out, first) }()
 	<-first
-	time.Sleep(time.Duration(20+random.IntN(150)) * time.Millisecond)
-	_ = cmd.Process.Kill()
-	acknowledged := <-lines
-	_ = cmd.Wait() // killed
-	left := filepath.Join(dir, "left")
-	if err := d.Cut(left, random); err != nil {
-		t.Fatal(err)
+	return func() []string {
+		_ = cmd.Process.Kill()
+		acknowledged := <-lines
+		_ = cmd.Wait() // killed
+		return acknowledged
 	}
-	if err := d.Unmount(); err != nil {
-		t.Fatal(err)
-	}
-	unmounted = true
-	return inspect(t, filepath.Join(left, "cambio.db"), acknowledged)
 }
 
 // collect reads what was acknowledged until the writer is gone.
@@ -165,10 +176,10 @@ func collect(out io.Reader, first chan struct{}) []string {
 }
 
 // inspect opens what a power failure left.
-func inspect(t *testing.T, path string, acknowledged []string) outcome {
+func inspect(t *testing.T, cfg store.Config, acknowledged []string) outcome {
 	t.Helper()
 	o := outcome{acknowledged: len(acknowledged) - 1}
-	db, err := store.Open(store.Config{Path: path})
+	db, err := store.Open(cfg)
 	if err != nil {
 		o.damaged++
 		return o

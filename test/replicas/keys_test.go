@@ -12,13 +12,15 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"cambio/test/httpclient"
+	"cambio/test/postgres"
 )
 
 // verifier is a protected API: it keeps the key set for as long as it may, and
 // does not ask earlier, not even for a key that it does not know.
 type verifier struct {
 	cluster *Cluster
-	asks    int // which replica it asks next
+	asks    int  // which replica it asks next
+	patient bool // asks another one when that does not answer
 
 	until time.Time
 	set   jose.JSONWebKeySet
@@ -26,12 +28,9 @@ type verifier struct {
 
 func (v *verifier) verify(ctx context.Context, token string) error {
 	if time.Now().After(v.until) {
-		set, age, err := v.cluster.keySet(ctx, v.cluster.Replicas[v.asks%len(v.cluster.Replicas)])
-		if err != nil {
+		if err := v.renew(ctx); err != nil {
 			return err
 		}
-		v.asks++
-		v.set, v.until = set, time.Now().Add(age)
 	}
 	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
 	if err != nil {
@@ -43,6 +42,27 @@ func (v *verifier) verify(ctx context.Context, token string) error {
 		return fmt.Errorf("the key set, good until %v, has %d keys %q", v.until.Format(time.TimeOnly), len(keys), id)
 	}
 	_, err = jws.Verify(keys[0])
+	return err
+}
+
+// renew takes the key set of the next replica.
+func (v *verifier) renew(ctx context.Context) (err error) {
+	for range v.cluster.Replicas {
+		replica := v.cluster.Replicas[v.asks%len(v.cluster.Replicas)]
+		v.asks++
+		var set jose.JSONWebKeySet
+		var age time.Duration
+		asked, cancel := context.WithTimeout(ctx, 2*time.Second)
+		set, age, err = v.cluster.keySet(asked, replica)
+		cancel()
+		if err == nil {
+			v.set, v.until = set, time.Now().Add(age)
+			return nil
+		}
+		if !v.patient {
+			return err
+		}
+	}
 	return err
 }
 
@@ -203,4 +223,106 @@ func (w *world) knows(r *Replica, key string) bool {
 		return true
 	}
 	return len(set.Key(key)) > 0
+}
+
+// TestKeysRollOverWithoutAReplica: keys roll over while one replica stands still
+// or does not reach the database, for longer than a key is published before it
+// signs. Every token of every replica verifies with what any replica
+// published, and the one that knows no better publishes nothing.
+func TestKeysRollOverWithoutAReplica(t *testing.T) {
+	db := database(t)
+	proxy, err := postgres.NewProxy(fmt.Sprintf("127.0.0.1:%d", db.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	c := startWith(t, Options{DSNs: []string{db.DSN(), db.DSN(), postgres.DSN(proxy.Port)}, Polling: 100 * time.Millisecond, Keys: fastKeys})
+	w := newWorld(t, c, 0)
+	const ahead = 4 * time.Second
+	lonely := c.Replicas[2]
+	signers := signers{byKey: map[string]string{}}
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for n := range 2 * len(c.Replicas) {
+		v := &verifier{cluster: c, asks: n, patient: true}
+		group.Go(func() {
+			for ctx.Err() == nil && signers.perhaps(ctx, t, w, v, c.Replicas[n%len(c.Replicas)]) {
+			}
+		})
+	}
+	faults := []struct {
+		name       string
+		begin, end func() error
+		mayBeAsked bool
+	}{
+		{"paused", lonely.Pause, lonely.Resume, false},
+		{"reset", set(proxy, postgres.Reset), set(proxy, postgres.Healthy), true},
+		{"hole", set(proxy, postgres.Hole), set(proxy, postgres.Healthy), true},
+	}
+	for i := range min(trials(t, 3), 30) {
+		fault := faults[i%len(faults)]
+		if err := fault.begin(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Command(t.Context(), i%2, "keys", "rotate"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(ahead + 2*time.Second)
+		if fault.mayBeAsked {
+			if set, age, err := c.keySet(t.Context(), lonely); err == nil {
+				t.Errorf("%s for longer than %v: it publishes %d keys, for %v", fault.name, ahead, len(set.Keys), age)
+			}
+		}
+		if err := fault.end(); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually(t.Context(), lonely, fault.name)
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			if _, _, err := c.keySet(t.Context(), lonely); err == nil {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatalf("%s: it does not publish keys again: %v", fault.name, err)
+			}
+		}
+	}
+	stop()
+	group.Wait()
+	for key, token := range signers.byKey {
+		if err := (&verifier{cluster: c}).verify(t.Context(), token); err != nil {
+			t.Errorf("a token of key %s, which has not expired: %v", key, err)
+		}
+	}
+	t.Logf("%d tokens of %d keys verified", signers.verified, signers.count())
+	if signers.count() < 2 {
+		t.Error("no key rolled over")
+	}
+}
+
+func set(proxy *postgres.Proxy, state postgres.State) func() error {
+	return func() error { proxy.Set(state); return nil }
+}
+
+// perhaps gets a token from a replica, if that answers, and verifies it.
+func (s *signers) perhaps(ctx context.Context, t *testing.T, w *world, v *verifier, r *Replica) bool {
+	asked, cancel := context.WithTimeout(ctx, 3*time.Second)
+	token, err := r.Exchange(asked, w.client.AppID, w.scope(), w.assertion)
+	cancel()
+	if err != nil {
+		if refused(err) {
+			t.Error(err)
+		}
+		return !refused(err)
+	}
+	if err := v.verify(ctx, token); err != nil {
+		if ctx.Err() == nil {
+			t.Error(err)
+		}
+		return false
+	}
+	key := keyOf(t, token)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byKey[key] = token
+	s.verified++
+	return true
 }

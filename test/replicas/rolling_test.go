@@ -199,13 +199,17 @@ func TestRollingRestarts(t *testing.T) {
 
 // TestRandomFaults: the same clients, who ask until they are answered, while
 // replicas, their ways to the database and the database itself fail in a
-// random order.
+// random order, and standbys take over from it.
 func TestRandomFaults(t *testing.T) {
-	db := database(t)
+	db := &pair{primary: database(t)}
+	t.Cleanup(db.close)
+	if err := db.follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var proxies []*postgres.Proxy
 	var dsns []string
 	for range 3 {
-		proxy, err := postgres.NewProxy(fmt.Sprintf("127.0.0.1:%d", db.Port))
+		proxy, err := postgres.NewProxy(db.address())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,12 +246,24 @@ func TestRandomFaults(t *testing.T) {
 			return nil
 		}},
 		{"database", func(i int) error {
-			return errors.Join(db.Stop(t.Context(), []string{"fast", "immediate"}[i%2]), db.Start(t.Context()))
+			return errors.Join(db.primary.Stop(t.Context(), []string{"fast", "immediate"}[i%2]), db.primary.Start(t.Context()))
+		}},
+		{"failover", func(int) error {
+			if err := db.failover(t.Context()); err != nil {
+				return err
+			}
+			for _, proxy := range proxies {
+				proxy.Lead(db.address())
+			}
+			return db.follow(t.Context())
 		}},
 	}
 	counts := map[string]int{}
-	for range min(trials(t, 12), 300) {
+	for i := range min(trials(t, 14), 300) {
 		fault := faults[random.IntN(len(faults))]
+		if i == 0 {
+			fault = faults[len(faults)-1] // once at least, and so that others come after it
+		}
 		counts[fault.name]++
 		if err := fault.fail(random.IntN(3)); err != nil {
 			t.Fatal(err)
@@ -256,4 +272,38 @@ func TestRandomFaults(t *testing.T) {
 	}
 	end()
 	t.Logf("seed %d, faults %v: %v", seed, counts, seen)
+}
+
+// pair is a primary and the standby that its commits wait for.
+type pair struct{ primary, standby *postgres.Server }
+
+func (p *pair) address() string { return fmt.Sprintf("127.0.0.1:%d", p.primary.Port) }
+
+// follow gives the primary a standby. Commits wait for it once it is there.
+func (p *pair) follow(ctx context.Context) (err error) {
+	if p.standby, err = p.primary.Standby(ctx); err != nil {
+		return err
+	}
+	return p.primary.Set(ctx, "synchronous_standby_names", "*")
+}
+
+// failover kills the primary, and the standby takes its place.
+func (p *pair) failover(ctx context.Context) error {
+	if err := p.primary.Kill(); err != nil {
+		return err
+	}
+	if err := p.standby.Promote(ctx); err != nil {
+		return err
+	}
+	p.primary.Close()
+	p.primary, p.standby = p.standby, nil
+	return nil
+}
+
+func (p *pair) close() {
+	for _, server := range []*postgres.Server{p.standby, p.primary} {
+		if server != nil {
+			server.Close()
+		}
+	}
 }

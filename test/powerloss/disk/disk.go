@@ -2,12 +2,15 @@
 // in memory until it is synced: a power failure leaves of each file what was
 // synced, and of what was written since some blocks, or halves of them, or
 // nothing, as a real disk does. A new name lasts once its folder was synced.
+// Over a tree of folders names last at once, as what a file system keeps a
+// journal of: there it is the contents of files that is lost.
 //
 // It is for tests, on Linux, as root: it mounts by FUSE.
 package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -27,16 +30,17 @@ const (
 	sector = 512
 )
 
-// Disk is a mounted file system with one folder of files.
+// Disk is a mounted file system.
 type Disk struct {
 	Path string // where it is mounted
 
 	server *fuse.Server
 	live   string // what running programs see
+	tree   bool   // names last at once
 
-	mu     sync.Mutex // guards what follows
-	files  map[string]*state
-	synced map[string]bool // names that last
+	mu     sync.Mutex        // guards what follows
+	files  map[string]*state // by path; of a tree, those that were written to
+	synced map[string]bool   // names that last
 }
 
 // state is what the disk holds of a file that is not yet what programs see.
@@ -46,26 +50,37 @@ type state struct {
 	resized bool           // its length changed since
 }
 
-// Mount mounts an empty disk. dir is for its files meanwhile.
+// Mount mounts an empty disk with one folder. dir is for its files meanwhile.
 func Mount(dir string) (*Disk, error) {
-	d := &Disk{Path: filepath.Join(dir, "disk"), live: filepath.Join(dir, "live"), files: map[string]*state{}, synced: map[string]bool{}}
+	d := &Disk{Path: filepath.Join(dir, "disk"), live: filepath.Join(dir, "live")}
 	for _, p := range []string{d.Path, d.live} {
 		if err := os.MkdirAll(p, 0o700); err != nil {
 			return nil, err
 		}
 	}
+	return d, d.mount()
+}
+
+// Over mounts a disk that holds the tree of folders live, all of it synced.
+func Over(live, path string) (*Disk, error) {
+	d := &Disk{Path: path, live: live, tree: true}
+	return d, d.mount()
+}
+
+func (d *Disk) mount() error {
+	d.files, d.synced = map[string]*state{}, map[string]bool{}
 	root, err := fs.NewLoopbackRoot(d.live)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	loopback := root.(*fs.LoopbackNode).RootData
-	loopback.NewNode = func(_ *fs.LoopbackRoot, _ *fs.Inode, name string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &node{LoopbackNode: fs.LoopbackNode{RootData: loopback}, disk: d, name: name}
+	loopback.NewNode = func(*fs.LoopbackRoot, *fs.Inode, string, *syscall.Stat_t) fs.InodeEmbedder {
+		return &node{LoopbackNode: fs.LoopbackNode{RootData: loopback}, disk: d}
 	}
 	top := &node{LoopbackNode: fs.LoopbackNode{RootData: loopback}, disk: d}
 	loopback.RootNode = top
-	d.server, err = fs.Mount(d.Path, top, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "powerloss"}})
-	return d, err
+	d.server, err = fs.Mount(d.Path, top, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, AllowOther: d.tree, FsName: "powerloss"}})
+	return err
 }
 
 // Unmount ends the file system. No program may use it any more.
@@ -76,6 +91,9 @@ func (d *Disk) Unmount() error { return d.server.Unmount() }
 func (d *Disk) Cut(to string, random *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.tree {
+		return d.cutTree(to, random)
+	}
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
@@ -92,6 +110,34 @@ func (d *Disk) Cut(to string, random *rand.Rand) error {
 		}
 	}
 	return nil
+}
+
+// cutTree copies the tree as it is after a power failure, with its owners.
+func (d *Disk) cutTree(to string, random *rand.Rand) error {
+	return filepath.WalkDir(d.live, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(d.live, path) // it is below
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		target, owner := filepath.Join(to, name), info.Sys().(*syscall.Stat_t)
+		if entry.IsDir() {
+			err = os.Mkdir(target, info.Mode().Perm())
+		} else {
+			var content []byte
+			if content, err = os.ReadFile(path); err != nil {
+				return err
+			}
+			if s := d.files[name]; s != nil {
+				content = s.afterCut(content, random)
+			}
+			err = os.WriteFile(target, content, info.Mode().Perm())
+		}
+		return errors.Join(err, os.Chown(target, int(owner.Uid), int(owner.Gid)))
+	})
 }
 
 // afterCut is the content of a file after a power failure: the durable one,
@@ -131,6 +177,16 @@ func (d *Disk) file(name string) *state {
 	return s
 }
 
+// track notes what a disk over a tree holds of a file before it is written to.
+func (d *Disk) track(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tree && d.files[name] == nil {
+		content, _ := os.ReadFile(filepath.Join(d.live, name)) // one that was removed holds nothing
+		d.file(name).durable = content
+	}
+}
+
 func (d *Disk) wrote(name string, offset int64, length int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -144,16 +200,26 @@ func (d *Disk) wrote(name string, offset int64, length int) {
 func (d *Disk) sync(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	seen, err := os.ReadFile(filepath.Join(d.live, name))
+	if d.tree && d.files[name] == nil {
+		return nil // nothing was written to it, or it was removed
+	}
+	seen, err := os.Open(filepath.Join(d.live, name))
 	if err != nil {
 		return err
 	}
-	s := d.file(name)
+	defer seen.Close()
+	info, err := seen.Stat()
+	if err != nil {
+		return err
+	}
+	s, size := d.file(name), int(info.Size())
 	// Only what is dirty: these files are large and syncs are many.
-	s.durable = append(s.durable[:min(len(s.durable), len(seen))], make([]byte, max(0, len(seen)-len(s.durable)))...)
+	s.durable = append(s.durable[:min(len(s.durable), size)], make([]byte, max(0, size-len(s.durable)))...)
 	for n := range s.dirty {
-		from, to := min(n*block, int64(len(seen))), min((n+1)*block, int64(len(seen)))
-		copy(s.durable[from:to], seen[from:to])
+		from, to := min(int(n)*block, size), min(int(n+1)*block, size)
+		if _, err := seen.ReadAt(s.durable[from:to], int64(from)); err != nil {
+			return err
+		}
 	}
 	clear(s.dirty)
 	s.resized = false
@@ -164,14 +230,20 @@ func (d *Disk) sync(name string) error {
 type node struct {
 	fs.LoopbackNode
 	disk *Disk
-	name string
 }
+
+// path is where a file is, in relation to the root.
+func (n *node) path() string { return n.Path(n.Root()) }
+
+// below is the path of a name in a folder.
+func (n *node) below(name string) string { return filepath.Join(n.path(), name) }
 
 var (
 	_ fs.NodeOpener         = (*node)(nil)
 	_ fs.NodeCreater        = (*node)(nil)
 	_ fs.NodeUnlinker       = (*node)(nil)
 	_ fs.NodeRenamer        = (*node)(nil)
+	_ fs.NodeLinker         = (*node)(nil)
 	_ fs.NodeSetattrer      = (*node)(nil)
 	_ fs.NodeOpendirHandler = (*node)(nil)
 	_ fs.FileFsyncdirer     = (*folder)(nil)
@@ -193,37 +265,70 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	if errno != 0 {
 		return inode, fh, more, errno
 	}
-	child := inode.Operations().(*node)
-	child.name = name
 	n.disk.mu.Lock()
-	n.disk.file(name)
+	n.disk.file(n.below(name))
 	n.disk.mu.Unlock()
-	return inode, &handle{fh, child}, more, 0
+	return inode, &handle{fh, inode.Operations().(*node)}, more, 0
 }
 
 func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 	errno := n.LoopbackNode.Unlink(ctx, name)
 	if errno == 0 {
 		n.disk.mu.Lock()
-		delete(n.disk.files, name)
-		delete(n.disk.synced, name)
+		delete(n.disk.files, n.below(name))
+		delete(n.disk.synced, n.below(name))
 		n.disk.mu.Unlock()
 	}
 	return errno
 }
 
-func (n *node) Rename(context.Context, string, fs.InodeEmbedder, string, uint32) syscall.Errno {
-	return syscall.ENOTSUP // nothing here renames
+// Rename moves a file within a tree. Folders of files that were written to stay
+// where they are.
+func (n *node) Rename(ctx context.Context, name string, parent fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
+	to, ok := parent.(*node)
+	if !n.disk.tree || !ok || flags != 0 {
+		return syscall.ENOTSUP
+	}
+	n.disk.mu.Lock()
+	defer n.disk.mu.Unlock()
+	errno := n.LoopbackNode.Rename(ctx, name, parent, newName, flags)
+	if errno == 0 {
+		delete(n.disk.files, to.below(newName))
+		if s := n.disk.files[n.below(name)]; s != nil {
+			n.disk.files[to.below(newName)] = s
+			delete(n.disk.files, n.below(name))
+		}
+	}
+	return errno
+}
+
+// Link gives a file a second name, with the same content.
+func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	from, ok := target.(*node)
+	if !n.disk.tree || !ok {
+		return nil, syscall.ENOTSUP
+	}
+	n.disk.mu.Lock()
+	defer n.disk.mu.Unlock()
+	before := from.path()
+	inode, errno := n.LoopbackNode.Link(ctx, target, name, out)
+	if s := n.disk.files[before]; errno == 0 && s != nil {
+		n.disk.files[n.below(name)] = s
+	}
+	return inode, errno
 }
 
 func (n *node) Setattr(ctx context.Context, fh fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	if h, ok := fh.(*handle); ok {
 		fh = h.FileHandle
 	}
+	if _, ok := in.GetSize(); ok {
+		n.disk.track(n.path())
+	}
 	errno := n.LoopbackNode.Setattr(ctx, fh, in, out)
 	if size, ok := in.GetSize(); ok && errno == 0 {
 		n.disk.mu.Lock()
-		s := n.disk.file(n.name)
+		s := n.disk.file(n.path())
 		s.resized = true
 		for b := range s.dirty {
 			if b*block >= int64(size) {
@@ -270,14 +375,15 @@ func (h *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 }
 
 func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	h.node.disk.track(h.node.path())
 	n, errno := h.FileHandle.(fs.FileWriter).Write(ctx, data, off)
-	h.node.disk.wrote(h.node.name, off, int(n))
+	h.node.disk.wrote(h.node.path(), off, int(n))
 	return n, errno
 }
 
 // Fsync makes the content of a file last.
 func (h *handle) Fsync(context.Context, uint32) syscall.Errno {
-	if err := h.node.disk.sync(h.node.name); err != nil {
+	if err := h.node.disk.sync(h.node.path()); err != nil {
 		fmt.Fprintln(os.Stderr, "powerloss:", err)
 		return syscall.EIO
 	}

@@ -6,7 +6,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"cambio/internal/audit"
@@ -21,9 +23,13 @@ func main() {
 	}
 }
 
-func run(path, round string) error {
+func run(where, round string) error {
 	ctx := context.Background()
-	db, err := store.Open(store.Config{Path: path})
+	cfg := store.Config{Path: where, Logger: slog.New(slog.DiscardHandler)} // it goes on until it is killed, without its database too
+	if strings.HasPrefix(where, "postgres:") {
+		cfg.Path, cfg.DSN, cfg.AcceptLostWrites = "", where, os.Getenv("ACCEPT_LOST_WRITES") != ""
+	}
+	db, err := store.Open(cfg)
 	if err != nil {
 		return err
 	}
