@@ -276,7 +276,7 @@ func (i *installation) keys(t *testing.T, tenant, admin string) {
 		t.Fatalf("keys rotate: %v\n%s", err, out)
 	}
 	active := field(t, out, `(?m)^(\S+) +RS256 +active`)
-	out, err = run(ctx, "keys", "remove", active, "--config", i.config)
+	out, err = run(ctx, "keys", "remove", "--config", i.config, "--", active)
 	if err != nil {
 		t.Fatalf("keys remove: %v\n%s", err, out)
 	}
@@ -290,7 +290,7 @@ func (i *installation) keys(t *testing.T, tenant, admin string) {
 	if status, answer := i.token(t, tenant, admin, "ops"); status != 200 {
 		t.Errorf("after the removal: status %d: %v", status, answer)
 	}
-	if _, err := run(ctx, "keys", "remove", active, "--config", i.config); err == nil {
+	if _, err := run(ctx, "keys", "remove", "--config", i.config, "--", active); err == nil {
 		t.Error("removing a key twice must say that it is not there")
 	}
 }

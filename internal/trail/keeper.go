@@ -47,7 +47,7 @@ type Keeper struct {
 
 	// Of the goroutine that keeps the trail.
 	seen       *audit.SignedCheckpoint // the newest that was seen here; it must not be gone
-	more       bool                    // the last checkpoint left records for the next one
+	more       bool                    // the last round left records to attest to, or to let go, for the next one
 	unfinished bool                    // the last round of exports left records for the next one
 }
 

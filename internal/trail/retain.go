@@ -9,9 +9,15 @@ import (
 	"cambio/internal/store"
 )
 
-// removeAtOnce is how many records one transaction removes: exchanges wait for
-// it.
-const removeAtOnce = 500
+const (
+	// removeAtOnce is how many records one transaction removes: exchanges wait
+	// for it.
+	removeAtOnce = 500
+
+	// cutAtOnce is how many records one checkpoint lets go, about: exports and
+	// the next checkpoint wait for it.
+	cutAtOnce = 100_000
+)
 
 // retain removes the records that are past their time. First a checkpoint
 // attests to where each chain is cut, then the records before are removed.
@@ -100,6 +106,7 @@ func (k *Keeper) cuts(ctx context.Context, attested audit.Attested, there map[in
 		}
 	}
 	k.held.Store(r.held)
+	k.more = r.removed >= cutAtOnce
 	return cut, r.removed, nil
 }
 
@@ -116,7 +123,7 @@ type retention struct {
 
 // past reports whether a record is past its time and may go.
 func (r *retention) past(record *store.AuditRecord, chain int64) bool {
-	if !record.At.Before(r.before) && r.removed >= r.excess {
+	if !record.At.Before(r.before) && r.removed >= r.excess || r.removed >= cutAtOnce {
 		return false
 	}
 	if record.ID > r.delivered(chain) {

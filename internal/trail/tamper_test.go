@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -351,5 +352,39 @@ func (w *world) recordMany(n int) {
 		if err := <-failed; err != nil {
 			w.Fatal(err)
 		}
+	}
+}
+
+// TestNoFalseAlarm: several keepers at once, records that come meanwhile, and
+// records that are let go, are no tampering.
+func TestNoFalseAlarm(t *testing.T) {
+	w := newWorld(t)
+	w.MaxRecords = 50
+	w.CheckpointEvery = time.Nanosecond
+	w.Clock = time.Now
+	ctx, stop := context.WithCancel(t.Context())
+	var keepers sync.WaitGroup
+	for range 3 {
+		k := trail.New(w.Config)
+		keepers.Go(func() {
+			for ctx.Err() == nil {
+				err := k.Once(context.WithoutCancel(ctx))
+				if tampered := (*trail.TamperedError)(nil); errors.As(err, &tampered) || k.Stats().Tampered {
+					t.Errorf("%v", err)
+					return
+				}
+			}
+		})
+	}
+	for range 40 {
+		w.recordMany(25)
+	}
+	if r := w.verify(nil); len(r.Findings) > 0 {
+		t.Errorf("while records are let go: %v", r.Findings)
+	}
+	stop()
+	keepers.Wait()
+	if r := w.verify(nil); len(r.Findings) > 0 || r.Rows > 1000 || r.Rows < 50 {
+		t.Errorf("%d records, %v", r.Rows, r.Findings)
 	}
 }
