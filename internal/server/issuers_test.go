@@ -167,6 +167,7 @@ func TestIssuersThatCannotBeManaged(t *testing.T) {
 		"certificate":   {`{"issuer":"https://a.example","caCertificates":"x"}`, "PEM"},
 		"nobody pushes": {`{"issuer":"https://a.example","mode":"push"}`, "pushedBy is required"},
 		"misspelt":      {`{"issuer":"https://a.example","keyset":{}}`, "unknown"},
+		"proxy":         {`{"issuer":"https://a.example","proxy":"corporate"}`, "issuers.proxies"},
 		"thumbprint":    {`{"issuer":"https://a.example","approvedKeys":["x"]}`, "thumbprint"},
 	} {
 		got := r.call("POST", "/trust/v1/issuers", r.token(t), c.body)
