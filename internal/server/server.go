@@ -160,7 +160,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	}
 	s.directory = &tokenDirectory{db: opt.DB, records: opt.DB.Records(opt.Records), managementURIs: s.managementURIs}
 	s.endpoint = token.New(token.Config{BaseURL: opt.BaseURL, Directory: s.directory, Verifier: s.verifier(),
-		Signer: ring, Recorder: recorder{opt.DB}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange,
+		Signer: ring, Recorder: recorder{opt.DB, ring}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange,
 		Source: s.source, Gate: limit.NewGate(opt.Refusals, opt.Clock), Share: opt.ShareTokens})
 	pageKey, err := opt.KEK.Derive("page tokens")
 	if err != nil {
