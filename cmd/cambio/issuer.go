@@ -16,7 +16,7 @@ func issuerCommand() *cobra.Command {
 	cmd := nounCommand("issuer", "Identity providers: how their keys are had, and which are used",
 		"Manages identity providers. One that is not managed is discovered: a credential that names it is enough. Manage one to pin its keys, to have them pushed, to narrow its algorithms, or to reach it in a private network. docs/issuers.md has the whole of it.")
 	c := connectionFlags(cmd)
-	cmd.AddCommand(issuerCreateCommand(c), issuerListCommand(c), issuerShowCommand(c), issuerUpdateCommand(c), issuerDeleteCommand(c), issuerCheckCommand(), issuerSetCommand(c))
+	cmd.AddCommand(issuerCreateCommand(c), issuerListCommand(c), issuerShowCommand(c), issuerUpdateCommand(c), issuerDeleteCommand(c), issuerCheckCommand(), issuerKeysCommand(c), issuerPushCommand(c), issuerSetCommand(c))
 	return cmd
 }
 

@@ -48,8 +48,7 @@ func newRow(kek *EncryptionKey, alg jose.Algorithm, now time.Time) (store.Signin
 	if err != nil {
 		return store.SigningKeyRow{}, err
 	}
-	sum := sha256.Sum256(spki)
-	id := base64.RawURLEncoding.EncodeToString(sum[:20])
+	id := keyID(sha256.Sum256(spki))
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return store.SigningKeyRow{}, err
@@ -60,6 +59,18 @@ func newRow(kek *EncryptionKey, alg jose.Algorithm, now time.Time) (store.Signin
 	}
 	return store.SigningKeyRow{KeyID: id, Algorithm: string(alg), Sealed: kek.seal(pkcs8, label(id, string(alg))),
 		PublicJWK: public, CreatedAt: now}, nil
+}
+
+// keyID is a part of the hash of a public key that does not look like a flag:
+// `cambio keys remove` takes it as an argument.
+func keyID(sum [sha256.Size]byte) string {
+	const length = 20 // bytes
+	for from := 0; ; from++ {
+		id := base64.RawURLEncoding.EncodeToString(sum[from : from+length])
+		if id[0] != '-' || from+length == len(sum) {
+			return id
+		}
+	}
 }
 
 func generate(alg jose.Algorithm) (crypto.Signer, error) {

@@ -304,3 +304,11 @@ func TestDamagedKeyFile(t *testing.T) {
 		t.Errorf("%d of %d refused; key %s, was %s; %v", refused, 9*len(text), r.Active("RS256"), before, err)
 	}
 }
+
+// TestKeyIDsAreNoFlags: an id is an argument of commands.
+func TestKeyIDsAreNoFlags(t *testing.T) {
+	sum := [32]byte{0xf8, 0xfb, 1} // begins with "-Ps" in base64url
+	if id := keyID(sum); id[0] == '-' || len(id) != 27 {
+		t.Errorf("%q", id)
+	}
+}

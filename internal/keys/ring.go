@@ -38,11 +38,12 @@ type Ring struct {
 }
 
 type snapshot struct {
-	readAt time.Time // not later than the state that was read, on the wall clock
-	rows   []store.SigningKeyRow
-	active map[jose.Algorithm]*signingKey
-	set    *jose.KeySet
-	jwks   []byte
+	version int64     // of the database's, not later than the state that was read
+	readAt  time.Time // not later than the state that was read, on the wall clock
+	rows    []store.SigningKeyRow
+	active  map[jose.Algorithm]*signingKey
+	set     *jose.KeySet
+	jwks    []byte
 }
 
 // Open loads the keys, makes those that are missing, and fails on any key
@@ -65,10 +66,16 @@ const reloadTime = 10 * time.Second
 // Reload reads the keys from the database. On an error the ring keeps what it
 // had.
 func (r *Ring) Reload(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, reloadTime)
-	defer cancel()
 	r.reload.Lock()
 	defer r.reload.Unlock()
+	return r.read(ctx)
+}
+
+// read is Reload; r.reload is held.
+func (r *Ring) read(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadTime)
+	defer cancel()
+	version := r.cfg.DB.SigningKeysVersion()
 	// Without the monotonic clock, which stands still while a machine is
 	// suspended.
 	readAt := r.cfg.Clock().Round(0)
@@ -76,7 +83,7 @@ func (r *Ring) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := &snapshot{readAt: readAt, rows: rows, active: map[jose.Algorithm]*signingKey{}}
+	s := &snapshot{version: version, readAt: readAt, rows: rows, active: map[jose.Algorithm]*signingKey{}}
 	var jwks bytes.Buffer
 	jwks.WriteString(`{"keys":[`)
 	for i := range rows {
@@ -103,6 +110,34 @@ func (r *Ring) Reload(ctx context.Context) error {
 
 // JWKS is the published key set (RFC 7517 §5). The caller must not change it.
 func (r *Ring) JWKS() []byte { return r.current.Load().jwks }
+
+// Holds reports whether a key is among those of the database, as far as its
+// changes are known here: it reads them again when there were some.
+func (r *Ring) Holds(ctx context.Context, keyID string) (bool, error) {
+	s := r.current.Load()
+	if s.version != r.cfg.DB.SigningKeysVersion() {
+		if err := r.renew(ctx); err != nil {
+			return false, err
+		}
+		s = r.current.Load()
+	}
+	for i := range s.rows {
+		if s.rows[i].KeyID == keyID {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// renew reloads unless somebody else has.
+func (r *Ring) renew(ctx context.Context) error {
+	r.reload.Lock()
+	defer r.reload.Unlock()
+	if r.current.Load().version == r.cfg.DB.SigningKeysVersion() {
+		return nil
+	}
+	return r.read(ctx)
+}
 
 // GoodFor is how long the key set holds every key that may sign, on this server
 // and on others: a key that was published after it was read here does not sign

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -43,6 +44,7 @@ func (s *Server) authenticate(r *http.Request) (directory.Tenant, management.Cal
 // ownClaims is what matters of an access token of ours.
 type ownClaims struct {
 	tenantID, clientID, principalID string
+	keyID                           string // of the key that signed it
 	roles                           []string
 }
 
@@ -64,7 +66,7 @@ func (s *Server) verifyOwn(compact string) (ownClaims, error) {
 	now := float64(s.opt.Clock().Unix())
 	expiry, hasExpiry, err1 := claims.Number("exp")
 	notBefore, _, err2 := claims.Number("nbf")
-	c.tenantID, c.principalID = text("tid"), text("oid")
+	c.tenantID, c.principalID, c.keyID = text("tid"), text("oid"), jws.Header.KeyID
 	if c.clientID = text("appid"); text("ver") == "2.0" {
 		c.clientID = text("azp")
 	}
@@ -94,6 +96,9 @@ func (s *Server) callerOf(ctx context.Context, c ownClaims) (directory.Tenant, m
 	// What another replica took away counts here at once.
 	if err := s.opt.DB.Sync(ctx); err != nil {
 		return none, management.Caller{}, err
+	}
+	if held, err := s.ring.Holds(ctx, c.keyID); err != nil || !held {
+		return none, management.Caller{}, cmp.Or(err, errUnauthenticated)
 	}
 	tenant, err := s.directory.Tenant(ctx, c.tenantID)
 	if err != nil {

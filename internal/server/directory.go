@@ -9,6 +9,7 @@ import (
 	"cambio/internal/audit"
 	"cambio/internal/bootstrap"
 	"cambio/internal/directory"
+	"cambio/internal/keys"
 	"cambio/internal/store"
 	"cambio/internal/token"
 )
@@ -89,12 +90,26 @@ func translate(err error) error {
 }
 
 // recorder is the store's audit trail as the token path writes to it.
-type recorder struct{ db *store.DB }
-
-// RecordDecision implements token.Recorder.
-func (r recorder) RecordDecision(ctx context.Context, d *audit.Decision, basis interface{ Stale() bool }) error {
-	return translate(r.db.RecordDecision(ctx, d, basis))
+type recorder struct {
+	db   *store.DB
+	ring *keys.Ring
 }
+
+// RecordDecision implements token.Recorder. A token does not leave when its
+// key was removed before the exchange began, as on another server while this
+// one stood still: recording found out.
+func (r recorder) RecordDecision(ctx context.Context, d *audit.Decision, basis interface{ Stale() bool }) error {
+	if err := r.db.RecordDecision(ctx, d, basis); err != nil || !d.Allowed {
+		return translate(err)
+	}
+	held, err := r.ring.Holds(ctx, d.TokenKeyID)
+	if err == nil && !held {
+		err = errKeyRemoved
+	}
+	return err
+}
+
+var errKeyRemoved = errors.New("the signing key was removed meanwhile")
 
 // History implements token.Recorder.
 func (r recorder) History() interface{ Stale() bool } { return r.db.History() }

@@ -113,6 +113,7 @@ type Server struct {
 	directory      *tokenDirectory
 	ring           *keys.Ring
 	issuers        *oidc.KeySets
+	seen           sightings
 	endpoint       *token.Endpoint
 	graph          *graph.API
 	arm            *arm.API
@@ -147,12 +148,13 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.ring = ring
 	issuers := opt.Issuers
 	issuers.OnFetch = s.observeFetch
+	s.seen = make(sightings, maxSightings)
 	if s.issuers, err = oidc.New(issuers); err != nil {
 		return nil, err
 	}
 	s.directory = &tokenDirectory{db: opt.DB, records: opt.DB.Records(opt.Records), managementURIs: s.managementURIs}
 	s.endpoint = token.New(token.Config{BaseURL: opt.BaseURL, Directory: s.directory, Verifier: s.verifier(),
-		Signer: ring, Recorder: recorder{opt.DB}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange,
+		Signer: ring, Recorder: recorder{opt.DB, ring}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange,
 		Source: s.source, Gate: limit.NewGate(opt.Refusals, opt.Clock), Share: opt.ShareTokens})
 	pageKey, err := opt.KEK.Derive("page tokens")
 	if err != nil {
@@ -161,7 +163,8 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.graph = graph.New(graph.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer,
 		ManagementAppID: s.directory.managementAppID, PageKey: pageKey, Logger: opt.Log, Clock: opt.Clock})
 	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, PageKey: pageKey, Logger: opt.Log})
-	s.trust = trustapi.New(trustapi.Config{DB: opt.DB, CheckIssuer: s.checkIssuer, TenantAddresses: opt.TenantAddresses, ManagementAppID: s.directory.managementAppID, Logger: opt.Log})
+	s.trust = trustapi.New(trustapi.Config{DB: opt.DB, CheckIssuer: s.checkIssuer, TenantAddresses: opt.TenantAddresses, ManagementAppID: s.directory.managementAppID, Logger: opt.Log,
+		KeysChanged: s.issuerKeysChanged, Health: s.issuerHealth})
 	s.measure()
 	s.pacer = newPacer()
 	s.allowances = opt.Management.allowances(opt.Clock)
@@ -171,6 +174,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.keysChanged = opt.DB.SigningKeysChanged()
 	s.background.Go(func() { s.followKeys(background) })
 	s.background.Go(func() { s.maintain(background) })
+	s.background.Go(func() { s.recordIssuerKeys(background) })
 	return s, nil
 }
 
@@ -308,6 +312,9 @@ func (s *Server) observeFetch(e oidc.FetchEvent) {
 		s.opt.Log.Warn("issuer fetch failed", "issuer", e.Issuer, "url", e.URL, "reason", e.Outcome(), "cause", errors.Unwrap(e.Err))
 	} else {
 		s.opt.Log.Debug("issuer fetched", "issuer", e.Issuer, "document", e.Document, "keys", e.Keys, "ignored", e.Ignored)
+	}
+	if e.Err == nil && len(e.Found) > 0 {
+		s.seen.offer(e)
 	}
 }
 

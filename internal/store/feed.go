@@ -25,6 +25,8 @@ type feed struct {
 	// Counts how often everything was forgotten: what was read in an earlier
 	// epoch may be of a history that the database no longer has.
 	epoch atomic.Int64
+	// Counts the changes of signing keys; like applied, but for that.
+	keysVersion atomic.Int64
 
 	mu        sync.Mutex // guards what follows, and the advance of applied within its epoch
 	records   []*Records
@@ -62,6 +64,7 @@ func (f *feed) publish(touched []touch) {
 		keysChanged = keysChanged || t.key.Kind == directory.KeySigningKeys
 	}
 	if keysChanged {
+		f.keysVersion.Add(1)
 		tell(heard)
 	}
 }
@@ -95,6 +98,7 @@ func (f *feed) forget(position int64) {
 	for _, r := range f.records {
 		r.cache.clear()
 	}
+	f.keysVersion.Add(1)
 	f.applied.Store(position)
 	heard := f.keysHeard
 	f.mu.Unlock()

@@ -288,8 +288,15 @@ func (db *DB) disconnect() error {
 // taken yet are one value. It is a channel and no function to call, so that
 // whoever reads the keys then, and may wait for the database, holds up none of
 // those who publish changes.
+//
+// SigningKeysVersion says the same without being told.
 func (db *DB) SigningKeysChanged() <-chan struct{} {
 	changed := make(chan struct{}, 1)
 	db.feed.listen(changed)
 	return changed
 }
+
+// SigningKeysVersion is another number after each change of signing keys that is
+// known here. When a decision was recorded, every change that was committed
+// before it began is.
+func (db *DB) SigningKeysVersion() int64 { return db.feed.keysVersion.Load() }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"cambio/internal/directory"
 	"cambio/internal/management"
 	"cambio/internal/store"
 	"cambio/internal/trust"
@@ -28,6 +29,13 @@ type Config struct {
 	// TenantAddresses are the private addresses that tenants may permit for
 	// issuers that they manage.
 	TenantAddresses []netip.Prefix
+
+	// KeysChanged is told which keys a managed issuer began and ceased to
+	// publish, once that is written. Nil: nobody is.
+	KeysChanged func(i *directory.Issuer, added, removed []store.IssuerKey)
+	// Health is what this server knows of an issuer that is discovered. Nil:
+	// nothing.
+	Health func(*directory.IssuerRecord) IssuerHealth
 
 	// ManagementAppID gives the appId of a tenant's management resource, or "".
 	// No document can change or delete that application. Nil: no tenant has one.
@@ -82,6 +90,8 @@ type request struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	call *management.Call
+
+	written func() // what follows once a write is durable; nil: nothing
 
 	managementAppID string // asked for once: within a write nothing but the write may read
 }

@@ -16,11 +16,13 @@ import (
 
 // The audit actions of managed issuers.
 const (
-	ActionIssuerCreate    = "issuer.create"
-	ActionIssuerUpdate    = "issuer.update"
-	ActionIssuerDelete    = "issuer.delete"
-	ActionIssuerSetPut    = "issuerSet.put"
-	ActionIssuerSetDelete = "issuerSet.delete"
+	ActionIssuerCreate      = "issuer.create"
+	ActionIssuerUpdate      = "issuer.update"
+	ActionIssuerDelete      = "issuer.delete"
+	ActionIssuerKeysPush    = "issuer.keys.push"
+	ActionIssuerKeysApprove = "issuer.keys.approve"
+	ActionIssuerSetPut      = "issuerSet.put"
+	ActionIssuerSetDelete   = "issuerSet.delete"
 )
 
 // maxIssuerBody bounds a request about an issuer: its key set, certificates
@@ -40,6 +42,9 @@ func issuerRoutes(a *API) []management.Route {
 		read("issuers/{managedIssuer}", (*request).showIssuer),
 		write(http.MethodPatch, "issuers/{managedIssuer}", ActionIssuerUpdate, (*request).updateIssuer),
 		write(http.MethodDelete, "issuers/{managedIssuer}", ActionIssuerDelete, (*request).deleteIssuer),
+		read("issuers/{managedIssuer}/keys", (*request).listIssuerKeys),
+		write(http.MethodPost, "issuers/{managedIssuer}/approve", ActionIssuerKeysApprove, (*request).approveKeys),
+		{Method: http.MethodPost, Pattern: "/trust/v1/issuerKeys", Permission: management.IssuersPush, Action: ActionIssuerKeysPush, Rate: management.RateWrite, Handler: a.handle((*request).pushKeys)},
 		read("issuerSets", (*request).listIssuerSets),
 		write(http.MethodPut, "issuerSets/{issuerSet}", ActionIssuerSetPut, (*request).putIssuerSet),
 		write(http.MethodDelete, "issuerSets/{issuerSet}", ActionIssuerSetDelete, (*request).deleteIssuerSet),
@@ -147,9 +152,11 @@ func (q *request) createIssuer() error {
 		return err
 	}
 	err := q.writeAs(ActionIssuerCreate, "", func(tx *store.Tx) error {
-		err := tx.CreateIssuer(&i)
+		if err := tx.CreateIssuer(&i); err != nil {
+			return err
+		}
 		tx.SetTarget(i.ID)
-		return err
+		return q.see(tx, &i)
 	})
 	if err != nil {
 		return err
@@ -179,7 +186,10 @@ func (q *request) updateIssuer() error {
 		if err := q.merge(&i, raw, tx.Now()); err != nil {
 			return err
 		}
-		return tx.UpdateIssuer(&i)
+		if err := tx.UpdateIssuer(&i); err != nil {
+			return err
+		}
+		return q.see(tx, &i)
 	})
 	if err != nil {
 		return err

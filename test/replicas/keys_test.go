@@ -216,6 +216,9 @@ func (w *world) knows(r *Replica, key string) bool {
 		w.t.Fatal(err)
 	}
 	token, err := r.Exchange(w.t.Context(), w.client.AppID, w.scope(), w.assertion)
+	if unavailable(err) {
+		return true // it found out when it had signed
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -325,4 +328,67 @@ func (s *signers) perhaps(ctx context.Context, t *testing.T, w *world, v *verifi
 	s.byKey[key] = token
 	s.verified++
 	return true
+}
+
+// TestKeyRemovedFromAPausedReplica: a replica that stood still while a key was
+// removed issues no token of that key when it goes on, and accepts none.
+func TestKeyRemovedFromAPausedReplica(t *testing.T) {
+	db := database(t)
+	c := start(t, time.Hour, db.DSN(), db.DSN(), db.DSN())
+	w := newWorld(t, c, 0)
+	ctx, paused := t.Context(), c.Replicas[2]
+	var after outcomes
+	for range min(trials(t, 5), 100) {
+		w.eventually(ctx, paused, "before")
+		removed, err := c.keyIDs(ctx, c.Replicas[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := paused.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		for id := range removed {
+			if _, err := c.Command(ctx, 0, "keys", "remove", id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				token, err := paused.Exchange(ctx, w.client.AppID, w.scope(), w.assertion)
+				after.add(err)
+				if err == nil && removed[keyOf(t, token)] {
+					t.Error("a token of a removed key was issued")
+				}
+			})
+			group.Go(func() {
+				if err := paused.Do(ctx, "GET", "/v1.0/applications", nil, nil); err == nil {
+					t.Error("a token of a removed key was accepted")
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond) // so that they lie there
+		if err := paused.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		group.Wait()
+		w.eventually(ctx, c.Replicas[0], "afterwards")
+		if err := c.signIn(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("requests that lay at a paused replica while the keys were removed: %v", &after)
+	if after.refused.Load() > 0 || after.other.Load() > 0 {
+		t.Errorf("answered otherwise than with a token or 503: %v", &after)
+	}
+}
+
+// keyIDs are the keys that a replica publishes.
+func (c *Cluster) keyIDs(ctx context.Context, r *Replica) (map[string]bool, error) {
+	set, _, err := c.keySet(ctx, r)
+	ids := map[string]bool{}
+	for _, key := range set.Keys {
+		ids[key.KeyID] = true
+	}
+	return ids, err
 }

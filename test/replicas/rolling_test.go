@@ -279,12 +279,23 @@ type pair struct{ primary, standby *postgres.Server }
 
 func (p *pair) address() string { return fmt.Sprintf("127.0.0.1:%d", p.primary.Port) }
 
-// follow gives the primary a standby. Commits wait for it once it is there.
+// follow gives the primary a standby, and waits until commits wait for it: what
+// was acknowledged before that would be lost if it took over at once.
 func (p *pair) follow(ctx context.Context) (err error) {
 	if p.standby, err = p.primary.Standby(ctx); err != nil {
 		return err
 	}
-	return p.primary.Set(ctx, "synchronous_standby_names", "*")
+	if err := p.primary.Set(ctx, "synchronous_standby_names", "*"); err != nil {
+		return err
+	}
+	const fails = "SELECT 1 / count(*) FROM pg_stat_replication WHERE sync_state = 'sync'" // while there is none
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if err = p.primary.SQL(ctx, fails); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	// A commit of this session, which waits for everything before it.
+	return errors.Join(err, p.primary.SQL(ctx, "CREATE TEMPORARY TABLE followed ()"))
 }
 
 // failover kills the primary, and the standby takes its place.
