@@ -108,7 +108,7 @@ func (s *Server) issuerKeysChanged(i *directory.Issuer, added, removed []store.I
 // issuerHealth is what this server knows of a managed issuer that is
 // discovered.
 func (s *Server) issuerHealth(i *directory.IssuerRecord) trustapi.IssuerHealth {
-	status, known := s.issuers.StatusUnder(i.Issuer.Issuer, keySource{delegated: s.opt.TenantAddresses}.terms(i))
+	status, known := s.issuers.StatusUnder(i.Issuer.Issuer, keySource{}.terms(i))
 	if !known {
 		return trustapi.IssuerHealth{}
 	}

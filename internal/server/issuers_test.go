@@ -17,6 +17,7 @@ import (
 	"cambio/internal/jose"
 	"cambio/internal/oidc"
 	"cambio/internal/store"
+	"cambio/internal/store/storetest"
 
 	"github.com/go-json-experiment/json"
 )
@@ -166,6 +167,7 @@ func TestIssuersThatCannotBeManaged(t *testing.T) {
 		"certificate":   {`{"issuer":"https://a.example","caCertificates":"x"}`, "PEM"},
 		"nobody pushes": {`{"issuer":"https://a.example","mode":"push"}`, "pushedBy is required"},
 		"misspelt":      {`{"issuer":"https://a.example","keyset":{}}`, "unknown"},
+		"proxy":         {`{"issuer":"https://a.example","proxy":"corporate"}`, "issuers.proxies"},
 		"thumbprint":    {`{"issuer":"https://a.example","approvedKeys":["x"]}`, "thumbprint"},
 	} {
 		got := r.call("POST", "/trust/v1/issuers", r.token(t), c.body)
@@ -363,5 +365,42 @@ func TestHistoryOfDiscoveredKeys(t *testing.T) {
 		if k.Current != (k.KeyID == "b") || k.FirstSeen.IsZero() || k.Algorithm != "EdDSA" {
 			t.Errorf("%+v", k)
 		}
+	}
+}
+
+// What one server changed of an issuer or of a set counts in the next exchange
+// on another one, that learns of changes by nothing but its own decisions.
+func TestManagedIssuersOnTwoServers(t *testing.T) {
+	cfg := storetest.Empty(t)
+	if cfg.DSN == "" {
+		t.Skip("one database of SQLite has one server; go run ./test/postgres/with go test ./internal/server")
+	}
+	cfg.PollInterval = time.Hour
+	r := newRigOn(t, cfg)
+	other := r.beside(t, cfg)
+	a, b := newProvider(t, "https://cluster-1.example", "a"), newProvider(t, "https://cluster-1.example", "b")
+	c := newProvider(t, "https://cluster-2.example", "c")
+	r.trusts(t, directory.IssuerSetReference("clusters"))
+	r.manage(t, 201, "POST", "issuers", `{"issuer":"`+c.issuer+`","mode":"pin","keySet":`+keySetOf(t, c)+`}`)
+	path := "issuers/" + r.manage(t, 201, "POST", "issuers", `{"issuer":"`+a.issuer+`","mode":"pin","keySet":`+keySetOf(t, a)+`}`)["id"].(string)
+	r.manage(t, 201, "PUT", "issuerSets/clusters", `{"members":[{"issuer":"`+a.issuer+`"}]}`)
+	old, stranger := a.assertion(r.now, 1), c.assertion(r.now, 1)
+	want := func(round int, what string, assertion string, want int) {
+		if code := other.exchange(t, assertion); code != want {
+			t.Errorf("round %d: %s: AADSTS%d, want %d", round, what, code, want)
+		}
+	}
+	const rounds = 30
+	for round := range rounds {
+		want(round, "the same assertion", old, 0)
+		r.manage(t, 200, "PATCH", path, `{"keySet":`+keySetOf(t, b)+`}`)
+		want(round, "a key that was taken away", old, 7000272)
+		want(round, "the new key", b.assertion(r.now, int64(round)), 0)
+		want(round, "no member", stranger, 700211)
+		r.manage(t, 200, "PUT", "issuerSets/clusters", `{"members":[{"issuer":"`+c.issuer+`"}]}`)
+		want(round, "a new member", stranger, 0)
+		want(round, "a removed member", b.assertion(r.now, int64(round)), 700211)
+		r.manage(t, 200, "PUT", "issuerSets/clusters", `{"members":[{"issuer":"`+a.issuer+`"}]}`)
+		r.manage(t, 200, "PATCH", path, `{"keySet":`+keySetOf(t, a)+`}`)
 	}
 }

@@ -10,7 +10,6 @@ package trustapi
 import (
 	"log/slog"
 	"net/http"
-	"net/netip"
 
 	"cambio/internal/directory"
 	"cambio/internal/management"
@@ -26,9 +25,8 @@ type Config struct {
 	// text is shown to the caller. When nil, no issuer may.
 	CheckIssuer func(issuer string) error
 
-	// TenantAddresses are the private addresses that tenants may permit for
-	// issuers that they manage.
-	TenantAddresses []netip.Prefix
+	// Delegated is what tenants may decide of the issuers that they manage.
+	Delegated directory.Delegated
 
 	// KeysChanged is told which keys a managed issuer began and ceased to
 	// publish, once that is written. Nil: nobody is.

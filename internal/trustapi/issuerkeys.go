@@ -122,7 +122,7 @@ func (q *request) approveKeys() error {
 				i.ApprovedKeys = append(i.ApprovedKeys, thumbprint)
 			}
 		}
-		if err := directory.ValidateIssuer(&i, q.cfg.CheckIssuer, q.cfg.TenantAddresses); err != nil {
+		if err := directory.ValidateIssuer(&i, q.cfg.CheckIssuer, q.cfg.Delegated); err != nil {
 			return err
 		}
 		return tx.UpdateIssuer(&i)

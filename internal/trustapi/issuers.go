@@ -61,6 +61,7 @@ type issuerJSON struct {
 	MaxKeys        int            `json:"maxKeys"`
 	CACertificates string         `json:"caCertificates"`
 	AllowAddresses []string       `json:"allowAddresses"`
+	Proxy          string         `json:"proxy"`
 	PushedBy       string         `json:"pushedBy"`
 	MaxAgeSeconds  int            `json:"maxAgeSeconds"`
 	ApproveKeys    bool           `json:"approveKeys"`
@@ -72,7 +73,7 @@ type issuerJSON struct {
 
 func issuerOf(i *directory.Issuer) issuerJSON {
 	out := issuerJSON{ID: i.ID, Issuer: i.Issuer, Description: i.Description, Mode: i.Mode, Algorithms: i.Algorithms, MaxKeys: i.MaxKeys,
-		CACertificates: i.CACertificates, AllowAddresses: i.AllowAddresses, PushedBy: i.PushedBy, MaxAgeSeconds: i.MaxAgeSeconds,
+		CACertificates: i.CACertificates, AllowAddresses: i.AllowAddresses, Proxy: i.Proxy, PushedBy: i.PushedBy, MaxAgeSeconds: i.MaxAgeSeconds,
 		ApproveKeys: i.ApproveKeys, ApprovedKeys: i.ApprovedKeys, KeySet: value(i.KeySet), CreatedAt: &i.CreatedAt}
 	if !i.KeysAt.IsZero() {
 		out.KeysAt = &i.KeysAt
@@ -84,7 +85,7 @@ func issuerOf(i *directory.Issuer) issuerJSON {
 // are not the caller's to choose.
 func (in *issuerJSON) read(i *directory.Issuer, now time.Time) {
 	i.IssuerSettings = directory.IssuerSettings{Description: in.Description, Mode: in.Mode, Algorithms: in.Algorithms, MaxKeys: in.MaxKeys,
-		CACertificates: in.CACertificates, AllowAddresses: in.AllowAddresses, PushedBy: in.PushedBy, MaxAgeSeconds: in.MaxAgeSeconds,
+		CACertificates: in.CACertificates, AllowAddresses: in.AllowAddresses, Proxy: in.Proxy, PushedBy: in.PushedBy, MaxAgeSeconds: in.MaxAgeSeconds,
 		ApproveKeys: in.ApproveKeys, ApprovedKeys: in.ApprovedKeys}
 	keys := string(in.KeySet)
 	if keys == "null" {
@@ -148,7 +149,7 @@ func (q *request) createIssuer() error {
 	}
 	i := directory.Issuer{TenantID: q.call.Tenant.ID, Issuer: in.Issuer}
 	in.read(&i, time.Now())
-	if err := directory.ValidateIssuer(&i, q.cfg.CheckIssuer, q.cfg.TenantAddresses); err != nil {
+	if err := directory.ValidateIssuer(&i, q.cfg.CheckIssuer, q.cfg.Delegated); err != nil {
 		return err
 	}
 	err := q.writeAs(ActionIssuerCreate, "", func(tx *store.Tx) error {
@@ -209,7 +210,7 @@ func (q *request) merge(i *directory.Issuer, raw []byte, now time.Time) error {
 		return badRequest("The properties 'id' and 'issuer' cannot be changed. Manage the other issuer beside this one; a set of issuers holds both while you move.")
 	}
 	in.read(i, now)
-	return directory.ValidateIssuer(i, q.cfg.CheckIssuer, q.cfg.TenantAddresses)
+	return directory.ValidateIssuer(i, q.cfg.CheckIssuer, q.cfg.Delegated)
 }
 
 func (q *request) deleteIssuer() error {
