@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,7 +27,8 @@ const base = "https://sts.example.net"
 type rig struct {
 	*Server
 	db    *store.DB
-	now   time.Time
+	now   time.Time                 // changed by set
+	clock atomic.Pointer[time.Time] // of the server, whose background reads it
 	admin bootstrap.Result
 }
 
@@ -38,7 +40,8 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r := &rig{db: db, now: time.Now()}
+	r := &rig{db: db}
+	r.set(time.Now())
 	ctx := context.Background()
 	if r.admin, err = bootstrap.Create(ctx, db, bootstrap.Tenant{DisplayName: "Example", Domains: []string{"example.net"}, Compat: directory.Relaxed}, r.now); err != nil {
 		t.Fatal(err)
@@ -50,7 +53,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Server, err = New(ctx, Options{BaseURL: base, DB: db, KEK: kek, Clock: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler),
+	r.Server, err = New(ctx, Options{BaseURL: base, DB: db, KEK: kek, Clock: func() time.Time { return *r.clock.Load() }, Log: slog.New(slog.DiscardHandler),
 		Keys:        keys.Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour},
 		LifetimeMin: time.Hour, LifetimeMax: time.Hour})
 	if err != nil {
@@ -58,6 +61,11 @@ func newRig(t *testing.T) *rig {
 	}
 	t.Cleanup(r.Close)
 	return r
+}
+
+func (r *rig) set(now time.Time) {
+	r.now = now
+	r.clock.Store(&now)
 }
 
 // call sends a request to the handler.
@@ -89,7 +97,7 @@ func TestManagementTokenEnds(t *testing.T) {
 		want int
 	}{
 		"never":   {func(*testing.T, *rig) {}, 200},
-		"expired": {func(_ *testing.T, r *rig) { r.now = r.now.Add(time.Hour) }, 401},
+		"expired": {func(_ *testing.T, r *rig) { r.set(r.now.Add(time.Hour)) }, 401},
 		"holder disabled": {func(t *testing.T, r *rig) {
 			r.write(t, func(tx *store.Tx) error {
 				sp, err := tx.ServicePrincipal(ctx, r.admin.TenantID, store.Ref{AppID: r.admin.AdminClientID})
@@ -154,7 +162,7 @@ func TestKeySetOfAServerThatIsCutOff(t *testing.T) {
 		{ahead, ""},
 		{1000 * ahead, ""},
 	} {
-		r.now = read.Add(c.after)
+		r.set(read.Add(c.after))
 		got := r.call("GET", "/common/discovery/v2.0/keys", "", "")
 		if c.want == "" {
 			if got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") == "" || strings.Contains(got.Body.String(), "kty") {
