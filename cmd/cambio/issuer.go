@@ -16,17 +16,17 @@ func issuerCommand() *cobra.Command {
 	cmd := nounCommand("issuer", "Identity providers: how their keys are had, and which are used",
 		"Manages identity providers. One that is not managed is discovered: a credential that names it is enough. Manage one to pin its keys, to have them pushed, to narrow its algorithms, or to reach it in a private network. docs/issuers.md has the whole of it.")
 	c := connectionFlags(cmd)
-	cmd.AddCommand(issuerCreateCommand(c), issuerListCommand(c), issuerShowCommand(c), issuerUpdateCommand(c), issuerDeleteCommand(c), issuerCheckCommand(), issuerSetCommand(c))
+	cmd.AddCommand(issuerCreateCommand(c), issuerListCommand(c), issuerShowCommand(c), issuerUpdateCommand(c), issuerDeleteCommand(c), issuerCheckCommand(), issuerKeysCommand(c), issuerPushCommand(c), issuerSetCommand(c))
 	return cmd
 }
 
 // issuerFlags are the properties that can be said when an issuer is created
 // and when it is changed.
 type issuerFlags struct {
-	description, mode, keysFile, caFile, pushedBy string
-	algorithms, addresses                         []string
-	maxKeys, maxAge                               int
-	approve                                       bool
+	description, mode, keysFile, caFile, pushedBy, proxy string
+	algorithms, addresses                                []string
+	maxKeys, maxAge                                      int
+	approve                                              bool
 }
 
 func (f *issuerFlags) register(cmd *cobra.Command) {
@@ -39,6 +39,7 @@ func (f *issuerFlags) register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.algorithms, "alg", nil, "`ALGORITHM` that its tokens may use, as RS256; may be repeated; without it: all")
 	flags.IntVar(&f.maxKeys, "max-keys", 0, "how many `KEYS` of its set are used, the first ones; 0: as the server is configured")
 	flags.StringVar(&f.pushedBy, "pushed-by", "", "`CLIENT-ID` of the application that pushes its keys; implies --mode push")
+	flags.StringVar(&f.proxy, "proxy", "", "`NAME` of the server's proxy through which it is reached")
 	flags.IntVar(&f.maxAge, "max-age", 0, "for how many `SECONDS` pushed keys are used; 0: a day")
 	flags.BoolVar(&f.approve, "approve-keys", false, "use a key only when it was approved")
 	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"discover", "pin", "push"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
@@ -55,6 +56,7 @@ func (f *issuerFlags) properties(cmd *cobra.Command) (map[string]any, error) {
 	set("description", "description", f.description)
 	set("alg", "algorithms", f.algorithms)
 	set("allow-address", "allowAddresses", f.addresses)
+	set("proxy", "proxy", f.proxy)
 	set("max-keys", "maxKeys", f.maxKeys)
 	set("max-age", "maxAgeSeconds", f.maxAge)
 	set("approve-keys", "approveKeys", f.approve)

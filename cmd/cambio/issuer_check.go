@@ -45,11 +45,16 @@ func issuerCheckCommand() *cobra.Command {
 			return nil
 		},
 	}
+	o.register(cmd)
+	return cmd
+}
+
+// register adds the flags that say how an issuer is reached.
+func (o *checkOptions) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.config, "config", "", "configuration `FILE` of a server, whose rules for issuers hold")
 	cmd.Flags().StringVar(&o.caFile, "ca-file", "", "PEM `FILE` with further certificate authorities")
 	cmd.Flags().StringSliceVar(&o.addresses, "allow-address", nil, "private address `RANGE` that it may be on, as 10.0.0.0/8; may be repeated")
 	cmd.Flags().IntVar(&o.maxKeys, "max-keys", 0, "how many `KEYS` of the set are used; 0: as configured, 100 without configuration")
-	return cmd
 }
 
 // settings are those of a server for the issuer, with what the flags add.

@@ -198,9 +198,9 @@ func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options,
 		return server.Options{}, err
 	}
 	return server.Options{
-		TenantAddresses: delegated,
-		Refusals:        limit.Refusals{Source: cfg.Limits.RefusalsPerSource, Client: cfg.Limits.RefusalsPerClient, Issuer: cfg.Limits.RefusalsPerIssuer, All: cfg.Limits.Refusals},
-		TrustedProxies:  proxies, Version: version(), LogRequests: requestLog[cfg.Log.Requests],
+		TenantAddresses: delegated, Proxies: proxiesOf(cfg.Issuers),
+		Refusals:       limit.Refusals{Source: cfg.Limits.RefusalsPerSource, Client: cfg.Limits.RefusalsPerClient, Issuer: cfg.Limits.RefusalsPerIssuer, All: cfg.Limits.Refusals},
+		TrustedProxies: proxies, Version: version(), LogRequests: requestLog[cfg.Log.Requests],
 		AssertionBytes: int(cfg.Cache.AssertionBytes), ShareTokens: cfg.Cache.ShareTokens,
 		BaseURL: cfg.BaseURL, DB: db, KEK: kek, Keys: keyPolicy(cfg), Issuers: issuers, IssuedAtOptional: optional,
 		Management: server.ManagementLimits{Reads: cfg.Management.ReadsPerSecond, Writes: cfg.Management.WritesPerSecond},
@@ -226,8 +226,9 @@ func issuerConfig(c config.Issuers) (out oidc.Config, issuedAtOptional []string,
 	if out.AllowedPrefixes, err = config.Prefixes(c.AllowAddresses); err != nil {
 		return out, nil, err
 	}
+	proxies := proxiesOf(c)
 	for _, r := range c.Rules {
-		policy := oidc.IssuerPolicy{Issuer: r.Issuer, AllowHTTP: r.AllowHTTP, MaxKeys: r.MaxKeys}
+		policy := oidc.IssuerPolicy{Issuer: r.Issuer, AllowHTTP: r.AllowHTTP, MaxKeys: r.MaxKeys, Proxy: proxies[r.Proxy]}
 		if policy.RootsPEM, err = readPEM("ca_file of issuer "+r.Issuer, r.CAFile); err != nil {
 			return out, nil, err
 		}
@@ -240,6 +241,17 @@ func issuerConfig(c config.Issuers) (out oidc.Config, issuedAtOptional []string,
 		}
 	}
 	return out, issuedAtOptional, nil
+}
+
+// proxiesOf are the proxies of a configuration that was checked, by name.
+func proxiesOf(c config.Issuers) map[string]*url.URL {
+	proxies := make(map[string]*url.URL, len(c.Proxies))
+	for _, p := range c.Proxies {
+		if u, err := url.Parse(p.URL); err == nil {
+			proxies[p.Name] = u
+		}
+	}
+	return proxies
 }
 
 func readPEM(key, file string) ([]byte, error) {

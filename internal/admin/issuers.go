@@ -85,9 +85,13 @@ func (c *Client) DeleteIssuer(ctx context.Context, id string) error {
 	return err
 }
 
-// IssuerKeys lists the keys of a managed issuer.
-func (c *Client) IssuerKeys(ctx context.Context, id string) ([]jsontext.Value, error) {
-	return c.List(ctx, issuersPath+"/"+id+"/keys")
+// ApproveIssuerKeys lets keys be used that were held.
+func (c *Client) ApproveIssuerKeys(ctx context.Context, id string, thumbprints ...string) (Issuer, error) {
+	raw, err := c.Change(ctx, http.MethodPost, issuersPath+"/"+id+"/approve", map[string]any{"thumbprints": thumbprints}, nil)
+	if err != nil {
+		return Issuer{}, err
+	}
+	return readIssuer(raw)
 }
 
 // PushIssuerKeys sends the documents of an issuer that cannot be reached.

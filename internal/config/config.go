@@ -98,8 +98,15 @@ type Issuers struct {
 	AllowAddresses []string `yaml:"allow_addresses" doc:"Private or loopback address ranges (CIDR) that any issuer may be on. Empty: none."`
 	// Tenants permit nothing by themselves: it is the operator's network.
 	TenantAddresses []string     `yaml:"tenant_addresses" doc:"Private or loopback address ranges (CIDR) that tenants may permit for single issuers that they manage. Empty: none."`
+	Proxies         []Proxy      `yaml:"proxies" doc:"HTTP proxies through which issuers can be reached; rules, and tenants for issuers that they manage, name one. A proxy resolves names, so that it decides which addresses are reached: let it reach issuers only."`
 	MaxKeys         int          `yaml:"max_keys" doc:"How many signing keys of one issuer are kept, in the order published; the rest are ignored and reported."`
 	Rules           []IssuerRule `yaml:"rules" doc:"What holds for single issuers."`
+}
+
+// Proxy is an HTTP proxy with a name.
+type Proxy struct {
+	Name string `yaml:"name" doc:"What rules and managed issuers call it."`
+	URL  string `yaml:"url" doc:"http or https URL of the proxy, without user and password."`
 }
 
 // IssuerRule is what holds for one issuer.
@@ -108,6 +115,7 @@ type IssuerRule struct {
 	CAFile           string   `yaml:"ca_file" doc:"PEM file with certificate authorities that this issuer may chain to."`
 	AllowAddresses   []string `yaml:"allow_addresses" doc:"Private or loopback address ranges (CIDR) that this issuer may be on."`
 	AllowHTTP        bool     `yaml:"allow_http" doc:"Fetch this issuer's documents without TLS. Whoever is on the path can then forge every token of it."`
+	Proxy            string   `yaml:"proxy" doc:"Name of the proxy through which this issuer is reached; empty: none."`
 	IssuedAtOptional bool     `yaml:"issued_at_optional" doc:"Accept tokens of this issuer that have no iat, as JWT-SVIDs may."`
 	MaxKeys          int      `yaml:"max_keys" doc:"Key limit of this issuer; 0: the general one."`
 }
@@ -290,6 +298,13 @@ func (i *Issuers) validate(p *problems) {
 	p.check(i.MaxKeys >= 1 && i.MaxKeys <= 1000, "issuers.max_keys must be between 1 and 1000")
 	p.prefixes("issuers.allow_addresses", i.AllowAddresses)
 	p.prefixes("issuers.tenant_addresses", i.TenantAddresses)
+	named := map[string]bool{}
+	for n, x := range i.Proxies {
+		u, err := url.Parse(x.URL)
+		p.check(x.Name != "" && !named[x.Name], "issuers.proxies[%d].name is required, and must differ from the others", n)
+		p.check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil, "issuers.proxies[%d].url must be an http or https URL without user and password", n)
+		named[x.Name] = true
+	}
 	seen := map[string]bool{}
 	for n, r := range i.Rules {
 		at := fmt.Sprintf("issuers.rules[%d]", n)
@@ -299,6 +314,7 @@ func (i *Issuers) validate(p *problems) {
 		p.check(r.AllowHTTP || !strings.HasPrefix(r.Issuer, "http:"), "%s: %q is plain http; use https, or say allow_http: true", at, r.Issuer)
 		p.check(r.MaxKeys >= 0 && r.MaxKeys <= 1000, "%s.max_keys must be between 0 and 1000", at)
 		p.prefixes(at+".allow_addresses", r.AllowAddresses)
+		p.check(r.Proxy == "" || named[r.Proxy], "%s.proxy: there is no %q in issuers.proxies", at, r.Proxy)
 	}
 }
 

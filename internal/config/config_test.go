@@ -36,6 +36,8 @@ func TestParse(t *testing.T) {
 		"address range":         {good + "issuers: {allow_addresses: [10.0.0.1]}\n", `issuers.allow_addresses: "10.0.0.1"`},
 		"rule without issuer":   {good + "issuers: {rules: [{ca_file: x}]}\n", "issuers.rules[0].issuer is required"},
 		"plain http issuer":     {good + "issuers: {rules: [{issuer: 'http://idp'}]}\n", "allow_http"},
+		"proxy with password":   {good + "issuers: {proxies: [{name: a, url: 'http://u:p@proxy'}]}\n", "without user and password"},
+		"unknown proxy":         {good + "issuers: {rules: [{issuer: 'https://a.example', proxy: b}]}\n", "issuers.proxies"},
 		"two rules":             {good + "issuers: {rules: [{issuer: 'https://a.example'}, {issuer: 'https://a.example'}]}\n", "another rule"},
 		"log level":             {good + "log: {level: loud}\n", "log.level"},
 		"log format":            {good + "log: {format: xml}\n", "log.format"},

@@ -50,6 +50,7 @@ type IssuerSettings struct {
 	MaxKeys        int      // of its keys, the first ones are used; 0: as configured, 100 unless said otherwise
 	CACertificates string   // PEM of further certificate authorities for its documents
 	AllowAddresses []string // CIDR: private addresses that it may be on, as far as the operator lets tenants permit them
+	Proxy          string   // name of the operator's proxy that its documents are fetched through; empty: none
 	PushedBy       string   // appId of the application that may push its keys
 	MaxAgeSeconds  int      // for how long pushed keys are used after they were pushed; 0: DefaultPushedMaxAge
 	ApproveKeys    bool     // a key is used only when it was approved
@@ -65,9 +66,9 @@ func (s *IssuerSettings) MaxAge() time.Duration {
 }
 
 // ValidateIssuer checks every value of a managed issuer that is about to be
-// stored. allowed decides whether the issuer may be contacted; delegated are
-// the private addresses that the operator lets tenants permit.
-func ValidateIssuer(i *Issuer, allowed func(issuer string) error, delegated []netip.Prefix) error {
+// stored. allowed decides whether the issuer may be contacted; delegated is
+// what the operator lets tenants decide.
+func ValidateIssuer(i *Issuer, allowed func(issuer string) error, delegated Delegated) error {
 	if err := checkIssuer(i.Issuer, allowed); err != nil {
 		return err
 	}
@@ -94,7 +95,17 @@ func ValidateIssuer(i *Issuer, allowed func(issuer string) error, delegated []ne
 	return i.checkApproved()
 }
 
-func (i *Issuer) checkTransport(delegated []netip.Prefix) error {
+// Delegated is what the operator lets tenants decide of the issuers that they
+// manage. The zero value is nothing.
+type Delegated struct {
+	Addresses []netip.Prefix // private addresses that they may permit
+	Proxies   []string       // names of proxies that they may choose
+}
+
+func (i *Issuer) checkTransport(delegated Delegated) error {
+	if i.Proxy != "" && !slices.Contains(delegated.Proxies, i.Proxy) {
+		return Errorf(Invalid, "proxy", "proxy: the server has no proxy of the name '%s' for issuers. The operator of the server names them with issuers.proxies.", i.Proxy)
+	}
 	if len(i.CACertificates) > MaxIssuerCABytes {
 		return Errorf(Invalid, "caCertificates", "caCertificates must not be longer than %d bytes.", MaxIssuerCABytes)
 	}
@@ -109,7 +120,7 @@ func (i *Issuer) checkTransport(delegated []netip.Prefix) error {
 		if err != nil || p != p.Masked() {
 			return Errorf(Invalid, "allowAddresses", "allowAddresses: '%s' is not an address range in CIDR notation, such as 10.1.0.0/16.", text)
 		}
-		if !within(p, delegated) {
+		if !within(p, delegated.Addresses) {
 			return Errorf(Invalid, "allowAddresses", "allowAddresses: '%s' is not among what tenants may permit. The operator of the server says so with issuers.tenant_addresses.", text)
 		}
 	}
@@ -211,9 +222,9 @@ func (i Issuer) Compile() *IssuerRecord {
 			r.approved[thumbprint] = true
 		}
 	}
-	if i.CACertificates != "" || len(i.AllowAddresses) > 0 || i.MaxKeys > 0 {
+	if i.CACertificates != "" || len(i.AllowAddresses) > 0 || i.MaxKeys > 0 || i.Proxy != "" {
 		h := sha256.New()
-		for _, part := range append([]string{i.Issuer, i.CACertificates, strconv.Itoa(i.MaxKeys)}, i.AllowAddresses...) {
+		for _, part := range append([]string{i.Issuer, i.CACertificates, i.Proxy, strconv.Itoa(i.MaxKeys)}, i.AllowAddresses...) {
 			h.Write([]byte(part))
 			h.Write([]byte{0})
 		}

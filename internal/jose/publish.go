@@ -110,3 +110,12 @@ func (k *PublicKey) Kind() string {
 
 // Algorithm is the only algorithm of the key; empty: all that fit its type.
 func (k *PublicKey) Algorithm() Algorithm { return k.algorithm }
+
+// Serves names what the key is for: its algorithm if it has just one, else its
+// kind.
+func (k *PublicKey) Serves() string {
+	if k.algorithm != "" {
+		return string(k.algorithm)
+	}
+	return k.Kind()
+}

@@ -28,6 +28,7 @@ const (
 	ManagedIdentityReadWriteAll Permission = "ManagedIdentity.ReadWrite.All"
 	OrganizationReadWriteAll    Permission = "Organization.ReadWrite.All"
 	AuditLogReadAll             Permission = "AuditLog.Read.All"
+	IssuersPush                 Permission = "Issuers.Push"  // the keys of the issuers that name the caller
 	Authenticated               Permission = "authenticated" // any caller with a valid management token
 
 	// ApplicationReadOwned is no app role: Application.Read.All implies it for
@@ -163,6 +164,7 @@ func Roles() []directory.AppRole {
 		role("06b708a9-e830-4db3-a914-8e69da51d44f", AppRoleAssignmentReadWrite, "Manage app role assignments"),
 		role("b0afded3-3588-46d8-8b3d-9842eff778da", AuditLogReadAll, "Read the audit trail"),
 		role("292d869f-3427-49a8-9dab-8c70152b74e9", OrganizationReadWriteAll, "Read and write the tenant's settings"),
+		role("c7a1d4f2-6b3e-4d8a-9f50-1e2b7c9a4d63", IssuersPush, "Push the keys of the issuers that name this application"),
 		role("0f1d6c1a-6a0e-4f5b-9d0c-5b7a3c2e8d11", ManagedIdentityReadAll, "Read managed identities"),
 		role("5c2e9b34-7d1f-4a86-8e93-2f6b0d4c7a22", ManagedIdentityReadWriteAll, "Read and write managed identities"),
 	}

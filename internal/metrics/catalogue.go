@@ -28,6 +28,7 @@ const (
 	TokenLimited       = "cambio_token_requests_limited_total"
 	IssuerFetches      = "cambio_issuer_fetches_total"
 	IssuerFetchSeconds = "cambio_issuer_fetch_seconds"
+	IssuerKeyChanges   = "cambio_issuer_key_changes_total"
 	Management         = "cambio_management_requests_total"
 	ManagementSeconds  = "cambio_management_request_seconds"
 	StoreCommits       = "cambio_store_commits_total"
@@ -62,6 +63,7 @@ func Catalogue() []Definition {
 		{TokenSeconds, histogram, nil, "Time from the first byte of a token request's body to its answer, audit record included; of requests that were examined."},
 		{TokenLimited, counter, []string{"kind"}, "Token requests that were not examined, since refusals had used up an allowance: of their source, client or issuer, or of all."},
 		{IssuerFetches, counter, []string{"document", "outcome"}, "Fetches of discovery documents and key sets of external issuers."},
+		{IssuerKeyChanges, counter, []string{"change"}, "Keys that managed issuers began (added) or ceased (removed) to publish; for those that are discovered, as this server saw it."},
 		{IssuerFetchSeconds, histogram, nil, "Time of a fetch of an external issuer's document."},
 		{Management, counter, []string{"api", "status"}, "Answers of the management APIs by status class."},
 		{ManagementSeconds, histogram, nil, "Time of a request to a management API."},

@@ -27,6 +27,7 @@ type Metrics struct {
 	exchangeSeconds   prometheus.Histogram
 	fetches           *prometheus.CounterVec
 	fetchSeconds      prometheus.Histogram
+	keyChanges        *prometheus.CounterVec
 	management        *prometheus.CounterVec
 	managementSeconds prometheus.Histogram
 }
@@ -46,7 +47,8 @@ func New() *Metrics {
 		m.limited[kind] = limited.WithLabelValues(kind)
 	}
 	m.exchangeSeconds, m.fetchSeconds, m.managementSeconds = m.histogram(TokenSeconds), m.histogram(IssuerFetchSeconds), m.histogram(ManagementSeconds)
-	m.fetches, m.management = m.counters(IssuerFetches), m.counters(Management)
+	m.fetches, m.management, m.keyChanges = m.counters(IssuerFetches), m.counters(Management), m.counters(IssuerKeyChanges)
+	m.IssuerKeys(0, 0)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,6 +79,12 @@ func (m *Metrics) Exchange(code oauth.Code, limited string, took time.Duration) 
 	} else if c := m.limited[limited]; c != nil {
 		c.Inc()
 	}
+}
+
+// IssuerKeys counts keys that a managed issuer began and ceased to publish.
+func (m *Metrics) IssuerKeys(added, removed int) {
+	m.keyChanges.WithLabelValues("added").Add(float64(added))
+	m.keyChanges.WithLabelValues("removed").Add(float64(removed))
 }
 
 // Fetch counts one outbound fetch. Outcome is "ok" or a reason from package

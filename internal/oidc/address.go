@@ -12,6 +12,10 @@ type Addresses struct {
 	AddrPorts []netip.AddrPort // exactly this address and port
 }
 
+// everywhere permits what an operator's proxy may be on: every address but
+// those that never are one's.
+func everywhere() Addresses { return Addresses{Prefixes: prefixes("0.0.0.0/0", "::/0")} }
+
 // addressError is a refusal to dial. It names the address: logs only.
 type addressError struct{ addr netip.AddrPort }
 

@@ -63,6 +63,46 @@ func Check(ctx context.Context, config Config, issuer string) (*Report, error) {
 	return c.report, nil
 }
 
+// Documents fetches the discovery document and the key set of an issuer, as
+// they are, with the client and the checks of Check. Errors: *FetchError,
+// *URLError, or that the configuration cannot be used.
+func Documents(ctx context.Context, config Config, issuer string) (discovery, keySet []byte, err error) {
+	k, err := New(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer k.Close()
+	ctx, cancel := context.WithTimeout(ctx, k.config.HTTP.Timeout)
+	defer cancel()
+	e := newEntry(issuer, k.rulesOf(issuer), k.config.Cache)
+	if refused := checkIssuer(issuer, e.rules.allowHTTP, e.rules.allowed); refused != nil {
+		return nil, nil, refused
+	}
+	var uri string
+	fail := k.fetch(ctx, e, Discovery, discoveryURL(issuer), func(document []byte, _ *FetchEvent) (failed *failure) {
+		discovery = document
+		uri, failed = parseDiscovery(document, issuer, e.rules)
+		return failed
+	})
+	if fail == nil {
+		fail = k.fetch(ctx, e, JWKS, uri, func(document []byte, _ *FetchEvent) *failure {
+			keySet = document
+			set, err := jose.ParseKeySet(document, e.rules.maxKeys)
+			switch {
+			case err != nil:
+				return &failure{reason: ReasonKeySet, cause: err}
+			case len(set.Keys) == 0:
+				return &failure{reason: ReasonNoKeys}
+			}
+			return nil
+		})
+	}
+	if fail != nil {
+		return nil, nil, fail
+	}
+	return discovery, keySet, nil
+}
+
 type checker struct {
 	k      *KeySets
 	rules  *rules
@@ -126,6 +166,9 @@ func (c *checker) document(ctx context.Context, what, address string) ([]byte, b
 
 // addresses resolves the host and asks which of its addresses may be dialled.
 func (c *checker) addresses(ctx context.Context, what, address string) bool {
+	if c.rules.proxied {
+		return c.report.add(what+" address", true, "a proxy resolves and dials", "")
+	}
 	u, err := url.Parse(address)
 	if err != nil {
 		return c.report.add(what+" name", false, "not a URL", "Correct jwks_uri in the issuer's discovery document.")

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -68,6 +70,9 @@ type IssuerPolicy struct {
 	AllowAddrPorts []netip.AddrPort // further addresses with their port
 	AllowHTTP      bool             // http URLs may be used
 	MaxKeys        int              // 0 means Config.MaxKeys
+	// Proxy is asked to reach the issuer; nil: none. It resolves the names,
+	// so it decides which addresses are reached.
+	Proxy *url.URL
 }
 
 func orDefault[T int | int64 | time.Duration](value *T, standard T) error {
@@ -112,6 +117,7 @@ type rules struct {
 	client    *client
 	allowed   Addresses
 	allowHTTP bool
+	proxied   bool // a proxy resolves and dials
 	maxKeys   int
 }
 
@@ -126,6 +132,9 @@ func (p IssuerPolicy) with(more IssuerPolicy) IssuerPolicy {
 	p.AllowPrefixes = append(slices.Clip(p.AllowPrefixes), more.AllowPrefixes...)
 	p.AllowAddrPorts = append(slices.Clip(p.AllowAddrPorts), more.AllowAddrPorts...)
 	p.AllowHTTP = p.AllowHTTP || more.AllowHTTP
+	if more.Proxy != nil {
+		p.Proxy = more.Proxy
+	}
 	if more.MaxKeys > 0 {
 		p.MaxKeys = more.MaxKeys
 	}
@@ -184,5 +193,9 @@ func (c *Config) rulesFor(policy IssuerPolicy, shared *outbound) (*rules, error)
 		}
 	}
 	own.client = shared.client(roots, own.allowed)
+	if own.proxied = policy.Proxy != nil; own.proxied {
+		own.client = shared.client(roots, everywhere())
+		own.client.transport.Proxy = http.ProxyURL(policy.Proxy)
+	}
 	return own, nil
 }

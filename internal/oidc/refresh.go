@@ -169,7 +169,7 @@ func (k *KeySets) fetchKeys(ctx context.Context, e *entry, uri string) (set *key
 		if err != nil {
 			return &failure{reason: ReasonKeySet, cause: err}
 		}
-		event.Keys, event.Ignored = len(keys.Keys), len(keys.Ignored)
+		event.Keys, event.Ignored, event.Found = len(keys.Keys), len(keys.Ignored), keys.Keys
 		if len(keys.Keys) == 0 {
 			return &failure{reason: ReasonNoKeys, cause: errors.New("no key was accepted")}
 		}
@@ -190,7 +190,7 @@ func (k *KeySets) fetch(ctx context.Context, e *entry, document, url string, par
 	ctx, span := tracing.Start(ctx, "fetch "+document)
 	defer span.End()
 	began := time.Now() // a duration, not a point in time: always the real clock
-	event := FetchEvent{At: k.config.Clock(), Issuer: e.issuer, URL: url, Document: document}
+	event := FetchEvent{At: k.config.Clock(), Issuer: e.issuer, Under: e.name, URL: url, Document: document}
 	body, failed := e.rules.client.get(ctx, url)
 	if failed == nil {
 		event.Bytes = len(body)

@@ -13,9 +13,11 @@ type FetchEvent struct {
 	URL      string
 	Document string // Discovery or JWKS
 	Duration time.Duration
-	Bytes    int // of the body; 0 if none was received whole
-	Keys     int // usable keys of a key set
-	Ignored  int // keys of a key set that are not used, as far as they were counted
+	Bytes    int               // of the body; 0 if none was received whole
+	Keys     int               // usable keys of a key set
+	Found    []*jose.PublicKey // the usable keys themselves
+	Under    string            // the name of the terms that it was fetched under; that of the issuer if there are none
+	Ignored  int               // keys of a key set that are not used, as far as they were counted
 	Err      *FetchError
 }
 
@@ -43,10 +45,11 @@ type Status struct {
 
 // Status reports on an issuer; false if it was never asked for, or is no
 // longer remembered.
-func (k *KeySets) Status(issuer string) (Status, bool) {
-	k.mu.RLock()
-	e := k.entries[issuer]
-	k.mu.RUnlock()
+func (k *KeySets) Status(issuer string) (Status, bool) { return k.StatusUnder(issuer, Terms{}) }
+
+// StatusUnder is Status under terms.
+func (k *KeySets) StatusUnder(issuer string, terms Terms) (Status, bool) {
+	e := k.known(issuer, terms)
 	if e == nil {
 		return Status{}, false
 	}

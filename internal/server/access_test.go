@@ -46,6 +46,7 @@ var callers = []struct {
 	{"mi-write", management.ManagedIdentityReadWriteAll, ""},
 	{"tenant-rw", management.OrganizationReadWriteAll, ""},
 	{"auditor", management.AuditLogReadAll, ""},
+	{"pusher", management.IssuersPush, "Issuers.Push, named by an issuer"},
 	{"admin", "", "all roles"},
 }
 
@@ -64,11 +65,13 @@ type world struct {
 	assigned *directory.AppRoleAssignment
 	deleted  string
 	issuer   *directory.Issuer
+	pusher   *directory.ServicePrincipal
+	keySet   string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{rig: newRig(t), tokens: map[string]string{"garbage": "x.y.z"}}
+	w := &world{rig: newRig(t), keySet: keySetOf(t, newProvider(t, "", "k")), tokens: map[string]string{"garbage": "x.y.z"}}
 	ctx := context.Background()
 	var err error
 	if w.other, err = bootstrap.Create(ctx, w.db, bootstrap.Tenant{DisplayName: "Other", Compat: directory.Relaxed}, w.now); err != nil {
@@ -90,6 +93,8 @@ func newWorld(t *testing.T) *world {
 			w.owner = sp
 		case "workload":
 			w.outside = sp
+		case "pusher":
+			w.pusher = sp
 		}
 		w.tokens[c.column] = w.managementToken(t, w.admin.TenantID, sp.AppID, time.Hour)
 	}
@@ -195,7 +200,7 @@ func (w *world) build(t *testing.T) {
 			return err
 		}
 		w.deleted = gone.ID
-		w.issuer = &directory.Issuer{TenantID: tenant, Issuer: fmt.Sprint("https://idp.example/", w.round), IssuerSettings: directory.IssuerSettings{Mode: directory.IssuerDiscover}}
+		w.issuer = &directory.Issuer{TenantID: tenant, Issuer: fmt.Sprint("https://idp.example/", w.round), IssuerSettings: directory.IssuerSettings{Mode: directory.IssuerPush, PushedBy: w.pusher.AppID}}
 		if err := tx.CreateIssuer(w.issuer); err != nil {
 			return err
 		}
@@ -251,6 +256,10 @@ func (w *world) body(r RouteInfo) string {
 		return `{"@odata.id":"` + base + `/v1.0/directoryObjects/` + w.outside.ID + `"}`
 	case at("/getByIds"):
 		return `{"ids":["` + w.app.ID + `"]}`
+	case at("/issuerKeys"):
+		return fmt.Sprintf(`{"issuer":%q,"discovery":{"issuer":%q},"keySet":%s}`, w.issuer.Issuer, w.issuer.Issuer, w.keySet)
+	case at("/approve"):
+		return `{"thumbprints":[]}`
 	case at("/issuers"):
 		return `{"issuer":"https://made.example/` + fmt.Sprint(w.round) + `"}`
 	case strings.Contains(r.Pattern, "/issuers/"):
@@ -344,6 +353,11 @@ func (w *world) checkCell(t *testing.T, r RouteInfo, column string, status int) 
 		t.Errorf("%s: %d: an object of another tenant was found", at, status)
 	case column == "workload" && r.Permission != management.Authenticated && status != 403:
 		t.Errorf("%s: %d, want 403", at, status)
+	case column == "admin" && r.Permission == management.IssuersPush:
+		// The role alone is not enough, whatever others come with it.
+		if status != 403 {
+			t.Errorf("%s: %d, want 403", at, status)
+		}
 	case column == "admin" && (status == 401 || status == 403 || status >= 500):
 		t.Errorf("%s: %d", at, status)
 	}

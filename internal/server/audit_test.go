@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -50,4 +51,24 @@ func TestAuditOverTheWholeServer(t *testing.T) {
 	}
 	read(token, "/audit/v1/nothing", 404)
 	read("", "/audit/v1/records", 401)
+}
+
+// Without checkpoints there is no time of the last one, which an alert would
+// take for one that is missing.
+func TestCheckpointsThatAreNotWanted(t *testing.T) {
+	for _, wanted := range []bool{true, false} {
+		r := newRig(t)
+		r.MeasureAudit(wanted, func() AuditFigures { return AuditFigures{Behind: 17, Tampered: true} })
+		recorder := httptest.NewRecorder()
+		r.OperationsHandler().ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
+		text := recorder.Body.String()
+		if got := strings.Contains(text, "\ncambio_audit_checkpoint_timestamp_seconds 0\n"); got != wanted {
+			t.Errorf("checkpoints %v: the time of the last one is there: %v", wanted, got)
+		}
+		for _, figure := range []string{"\ncambio_audit_export_behind_records 17\n", "\ncambio_audit_tampered 1\n"} {
+			if !strings.Contains(text, figure) {
+				t.Errorf("there is no %q", figure)
+			}
+		}
+	}
 }

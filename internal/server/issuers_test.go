@@ -15,7 +15,9 @@ import (
 
 	"cambio/internal/directory"
 	"cambio/internal/jose"
+	"cambio/internal/oidc"
 	"cambio/internal/store"
+	"cambio/internal/store/storetest"
 
 	"github.com/go-json-experiment/json"
 )
@@ -165,6 +167,7 @@ func TestIssuersThatCannotBeManaged(t *testing.T) {
 		"certificate":   {`{"issuer":"https://a.example","caCertificates":"x"}`, "PEM"},
 		"nobody pushes": {`{"issuer":"https://a.example","mode":"push"}`, "pushedBy is required"},
 		"misspelt":      {`{"issuer":"https://a.example","keyset":{}}`, "unknown"},
+		"proxy":         {`{"issuer":"https://a.example","proxy":"corporate"}`, "issuers.proxies"},
 		"thumbprint":    {`{"issuer":"https://a.example","approvedKeys":["x"]}`, "thumbprint"},
 	} {
 		got := r.call("POST", "/trust/v1/issuers", r.token(t), c.body)
@@ -249,5 +252,155 @@ func TestIssuerSetRotates(t *testing.T) {
 	r.manage(t, 204, "DELETE", "issuerSets/clusters", "")
 	if code := r.exchange(t, before.assertion(r.now, ids.Add(1))); code != 700211 {
 		t.Errorf("a deleted set: AADSTS%d", code)
+	}
+}
+
+// An application beside an issuer pushes its keys, those of that issuer and no
+// other; they count until they are too old.
+func TestPushedKeys(t *testing.T) {
+	w := newWorld(t)
+	p := newProvider(t, w.issuer.Issuer, "a")
+	w.trusts(t, p.issuer)
+	push := func(column, issuer, says, keys string) int {
+		return w.call("POST", "/trust/v1/issuerKeys", w.tokens[column], fmt.Sprintf(`{"issuer":%q,"discovery":{"issuer":%q},"keySet":%s}`, issuer, says, keys)).Code
+	}
+	if code := w.exchange(t, p.assertion(w.now, 1)); code != 50166 {
+		t.Errorf("before the first push: AADSTS%d", code)
+	}
+	for name, c := range map[string]struct {
+		column, issuer, says, keys string
+		want                       int
+	}{
+		"an administrator":    {"admin", p.issuer, p.issuer, keySetOf(t, p), 403},
+		"without the role":    {"workload", p.issuer, p.issuer, keySetOf(t, p), 403},
+		"another issuer":      {"pusher", "https://other.example", "https://other.example", keySetOf(t, p), 403},
+		"another's document":  {"pusher", p.issuer, p.issuer + "/", keySetOf(t, p), 400},
+		"no keys":             {"pusher", p.issuer, p.issuer, `{"keys":[]}`, 400},
+		"the one that may":    {"pusher", p.issuer, p.issuer, keySetOf(t, p), 200},
+		"the same once more?": {"pusher", p.issuer, p.issuer, keySetOf(t, p), 200},
+	} {
+		if got := push(c.column, c.issuer, c.says, c.keys); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+	if code := w.exchange(t, p.assertion(w.now, 2)); code != 0 {
+		t.Errorf("pushed: AADSTS%d", code)
+	}
+	next := newProvider(t, p.issuer, "b")
+	if got := push("pusher", p.issuer, p.issuer, keySetOf(t, next)); got != 200 {
+		t.Fatalf("another key: %d", got)
+	}
+	if code := w.exchange(t, p.assertion(w.now, 2)); code != 7000272 {
+		t.Errorf("a key that is no longer pushed: AADSTS%d", code)
+	}
+	w.checkHistory(t, next, p)
+	w.now = w.now.Add(25 * time.Hour)
+	if code := w.exchange(t, next.assertion(w.now, 3)); code != 50166 {
+		t.Errorf("pushed too long ago: AADSTS%d", code)
+	}
+}
+
+// checkHistory wants the current key and the one before it, with alarms in the
+// audit trail and in the metric.
+func (w *world) checkHistory(t *testing.T, now, before *provider) {
+	t.Helper()
+	got := w.manage(t, 200, "GET", "issuers/"+w.issuer.ID+"/keys", "")
+	current := map[string]any{}
+	for _, k := range got["value"].([]any) {
+		current[k.(map[string]any)["keyId"].(string)] = k.(map[string]any)["current"]
+	}
+	if len(current) != 2 || current[now.kid] != true || current[before.kid] != false {
+		t.Errorf("history: %v", got)
+	}
+	if health := got["health"].(map[string]any); health["keyCount"] != 1.0 || health["error"] != "" {
+		t.Errorf("health: %v", health)
+	}
+	records, err := w.db.AuditRecords(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	actions := map[string]int{}
+	for _, r := range records {
+		for _, action := range []string{store.ActionIssuerKeyAdded, store.ActionIssuerKeyRemoved} {
+			if strings.Contains(fmt.Sprintf("%s", r.Detail), `"`+action+`"`) {
+				actions[action]++
+			}
+		}
+	}
+	if actions[store.ActionIssuerKeyAdded] != 2 || actions[store.ActionIssuerKeyRemoved] != 1 {
+		t.Errorf("audit trail: %v", actions)
+	}
+}
+
+// What was fetched of a managed issuer is in its history, with an alarm for
+// each change and none without; what is not managed has none.
+func TestHistoryOfDiscoveredKeys(t *testing.T) {
+	r := newRig(t)
+	issuer := &directory.Issuer{TenantID: r.admin.TenantID, Issuer: "https://idp.example", IssuerSettings: directory.IssuerSettings{Mode: directory.IssuerDiscover}}
+	r.write(t, func(tx *store.Tx) error { return tx.CreateIssuer(issuer) })
+	see := func(issuer string, providers ...*provider) {
+		set, err := jose.ParseKeySet([]byte(keySetOf(t, providers...)), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.sawIssuerKeys(t.Context(), oidc.FetchEvent{Issuer: issuer, Under: issuer, Found: set.Keys}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b := newProvider(t, issuer.Issuer, "a"), newProvider(t, issuer.Issuer, "b")
+	see("https://nobody.example", a)
+	see(issuer.Issuer, a)
+	commits := r.db.Stats().Commits
+	see(issuer.Issuer, a)
+	if r.db.Stats().Commits != commits {
+		t.Error("the same keys were written again")
+	}
+	see(issuer.Issuer, a, b)
+	see(issuer.Issuer, b)
+	keys, err := r.db.IssuerKeys(t.Context(), issuer.ID)
+	if err != nil || len(keys) != 2 {
+		t.Fatalf("%+v, %v", keys, err)
+	}
+	for _, k := range keys {
+		if k.Current != (k.KeyID == "b") || k.FirstSeen.IsZero() || k.Algorithm != "EdDSA" {
+			t.Errorf("%+v", k)
+		}
+	}
+}
+
+// What one server changed of an issuer or of a set counts in the next exchange
+// on another one, that learns of changes by nothing but its own decisions.
+func TestManagedIssuersOnTwoServers(t *testing.T) {
+	cfg := storetest.Empty(t)
+	if cfg.DSN == "" {
+		t.Skip("one database of SQLite has one server; go run ./test/postgres/with go test ./internal/server")
+	}
+	cfg.PollInterval = time.Hour
+	r := newRigOn(t, cfg)
+	other := r.beside(t, cfg)
+	a, b := newProvider(t, "https://cluster-1.example", "a"), newProvider(t, "https://cluster-1.example", "b")
+	c := newProvider(t, "https://cluster-2.example", "c")
+	r.trusts(t, directory.IssuerSetReference("clusters"))
+	r.manage(t, 201, "POST", "issuers", `{"issuer":"`+c.issuer+`","mode":"pin","keySet":`+keySetOf(t, c)+`}`)
+	path := "issuers/" + r.manage(t, 201, "POST", "issuers", `{"issuer":"`+a.issuer+`","mode":"pin","keySet":`+keySetOf(t, a)+`}`)["id"].(string)
+	r.manage(t, 201, "PUT", "issuerSets/clusters", `{"members":[{"issuer":"`+a.issuer+`"}]}`)
+	old, stranger := a.assertion(r.now, 1), c.assertion(r.now, 1)
+	want := func(round int, what string, assertion string, want int) {
+		if code := other.exchange(t, assertion); code != want {
+			t.Errorf("round %d: %s: AADSTS%d, want %d", round, what, code, want)
+		}
+	}
+	const rounds = 30
+	for round := range rounds {
+		want(round, "the same assertion", old, 0)
+		r.manage(t, 200, "PATCH", path, `{"keySet":`+keySetOf(t, b)+`}`)
+		want(round, "a key that was taken away", old, 7000272)
+		want(round, "the new key", b.assertion(r.now, int64(round)), 0)
+		want(round, "no member", stranger, 700211)
+		r.manage(t, 200, "PUT", "issuerSets/clusters", `{"members":[{"issuer":"`+c.issuer+`"}]}`)
+		want(round, "a new member", stranger, 0)
+		want(round, "a removed member", b.assertion(r.now, int64(round)), 700211)
+		r.manage(t, 200, "PUT", "issuerSets/clusters", `{"members":[{"issuer":"`+a.issuer+`"}]}`)
+		r.manage(t, 200, "PATCH", path, `{"keySet":`+keySetOf(t, a)+`}`)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"net/url"
 
 	"cambio/internal/directory"
 	"cambio/internal/federation"
@@ -17,6 +18,7 @@ type keySource struct {
 	sets      *oidc.KeySets
 	rehearsal *Rehearsal
 	delegated []netip.Prefix // private addresses that tenants may permit
+	proxies   map[string]*url.URL
 }
 
 // terms are what a tenant asks of an issuer that it manages.
@@ -26,7 +28,7 @@ func (k keySource) terms(managed *directory.IssuerRecord) oidc.Terms {
 	}
 	return oidc.Terms{Name: managed.Terms, Policy: func() oidc.IssuerPolicy {
 		return oidc.IssuerPolicy{Issuer: managed.Issuer.Issuer, RootsPEM: []byte(managed.CACertificates),
-			AllowPrefixes: managed.Permitted(k.delegated), MaxKeys: managed.MaxKeys}
+			AllowPrefixes: managed.Permitted(k.delegated), MaxKeys: managed.MaxKeys, Proxy: k.proxies[managed.Proxy]}
 	}}
 }
 

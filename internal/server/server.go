@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,9 +40,12 @@ type Options struct {
 	// TenantAddresses are the private addresses that tenants may permit for
 	// issuers that they manage.
 	TenantAddresses []netip.Prefix
-	Records         store.RecordsConfig
-	Clock           func() time.Time
-	Log             *slog.Logger
+	// Proxies are those that tenants may choose for issuers that they manage,
+	// by name.
+	Proxies map[string]*url.URL
+	Records store.RecordsConfig
+	Clock   func() time.Time
+	Log     *slog.Logger
 
 	LifetimeMin, LifetimeMax time.Duration
 
@@ -113,6 +119,7 @@ type Server struct {
 	directory      *tokenDirectory
 	ring           *keys.Ring
 	issuers        *oidc.KeySets
+	seen           sightings
 	endpoint       *token.Endpoint
 	graph          *graph.API
 	arm            *arm.API
@@ -147,6 +154,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.ring = ring
 	issuers := opt.Issuers
 	issuers.OnFetch = s.observeFetch
+	s.seen = make(sightings, maxSightings)
 	if s.issuers, err = oidc.New(issuers); err != nil {
 		return nil, err
 	}
@@ -161,7 +169,8 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.graph = graph.New(graph.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer,
 		ManagementAppID: s.directory.managementAppID, PageKey: pageKey, Logger: opt.Log, Clock: opt.Clock})
 	s.arm = arm.New(arm.Config{DB: opt.DB, BaseURL: opt.BaseURL, CheckIssuer: s.checkIssuer, PageKey: pageKey, Logger: opt.Log})
-	s.trust = trustapi.New(trustapi.Config{DB: opt.DB, CheckIssuer: s.checkIssuer, TenantAddresses: opt.TenantAddresses, ManagementAppID: s.directory.managementAppID, Logger: opt.Log})
+	s.trust = trustapi.New(trustapi.Config{DB: opt.DB, CheckIssuer: s.checkIssuer, Delegated: directory.Delegated{Addresses: opt.TenantAddresses, Proxies: slices.Sorted(maps.Keys(opt.Proxies))}, ManagementAppID: s.directory.managementAppID, Logger: opt.Log,
+		KeysChanged: s.issuerKeysChanged, Health: s.issuerHealth})
 	s.measure()
 	s.pacer = newPacer()
 	s.allowances = opt.Management.allowances(opt.Clock)
@@ -171,6 +180,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.keysChanged = opt.DB.SigningKeysChanged()
 	s.background.Go(func() { s.followKeys(background) })
 	s.background.Go(func() { s.maintain(background) })
+	s.background.Go(func() { s.recordIssuerKeys(background) })
 	return s, nil
 }
 
@@ -187,7 +197,7 @@ func (s *Server) verifier() *federation.Verifier {
 		optional[issuer] = true
 	}
 	return federation.New(federation.Config{
-		Keys:             keySource{s.issuers, s.opt.Rehearsal, s.opt.TenantAddresses},
+		Keys:             keySource{s.issuers, s.opt.Rehearsal, s.opt.TenantAddresses, s.opt.Proxies},
 		Clock:            s.opt.Clock,
 		Own:              s.ownIssuer,
 		IssuedAtOptional: func(issuer string) bool { return optional[issuer] },
@@ -308,6 +318,9 @@ func (s *Server) observeFetch(e oidc.FetchEvent) {
 		s.opt.Log.Warn("issuer fetch failed", "issuer", e.Issuer, "url", e.URL, "reason", e.Outcome(), "cause", errors.Unwrap(e.Err))
 	} else {
 		s.opt.Log.Debug("issuer fetched", "issuer", e.Issuer, "document", e.Document, "keys", e.Keys, "ignored", e.Ignored)
+	}
+	if e.Err == nil && len(e.Found) > 0 {
+		s.seen.offer(e)
 	}
 }
 

@@ -30,37 +30,64 @@ type rig struct {
 	now   time.Time                 // changed by set
 	clock atomic.Pointer[time.Time] // of the server, whose background reads it
 	admin bootstrap.Result
+	kek   *keys.EncryptionKey
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	dir := t.TempDir()
-	db, err := store.Open(store.Config{Path: filepath.Join(dir, "state", "cambio.db")})
+	return newRigOn(t, store.Config{Path: filepath.Join(t.TempDir(), "state", "cambio.db")})
+}
+
+// newRigOn makes a tenant in an empty database, and a server.
+func newRigOn(t *testing.T, cfg store.Config) *rig {
+	t.Helper()
+	r := &rig{db: openDatabase(t, cfg)}
+	r.set(time.Now())
+	var err error
+	if r.admin, err = bootstrap.Create(t.Context(), r.db, bootstrap.Tenant{DisplayName: "Example", Domains: []string{"example.net"}, Compat: directory.Relaxed}, r.now); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "kek")
+	if _, err := keys.CreateEncryptionKeyFile(file); err != nil {
+		t.Fatal(err)
+	}
+	if r.kek, err = keys.LoadEncryptionKey(file); err != nil {
+		t.Fatal(err)
+	}
+	r.serve(t)
+	return r
+}
+
+// beside makes another server on the same database, with a connection of its
+// own.
+func (r *rig) beside(t *testing.T, cfg store.Config) *rig {
+	t.Helper()
+	other := &rig{db: openDatabase(t, cfg), admin: r.admin, kek: r.kek}
+	other.set(r.now)
+	other.serve(t)
+	return other
+}
+
+func openDatabase(t *testing.T, cfg store.Config) *store.DB {
+	t.Helper()
+	db, err := store.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r := &rig{db: db}
-	r.set(time.Now())
-	ctx := context.Background()
-	if r.admin, err = bootstrap.Create(ctx, db, bootstrap.Tenant{DisplayName: "Example", Domains: []string{"example.net"}, Compat: directory.Relaxed}, r.now); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := keys.CreateEncryptionKeyFile(filepath.Join(dir, "kek")); err != nil {
-		t.Fatal(err)
-	}
-	kek, err := keys.LoadEncryptionKey(filepath.Join(dir, "kek"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Server, err = New(ctx, Options{BaseURL: base, DB: db, KEK: kek, Clock: func() time.Time { return *r.clock.Load() }, Log: slog.New(slog.DiscardHandler),
+	return db
+}
+
+func (r *rig) serve(t *testing.T) {
+	t.Helper()
+	var err error
+	r.Server, err = New(t.Context(), Options{BaseURL: base, DB: r.db, KEK: r.kek, Clock: func() time.Time { return *r.clock.Load() }, Log: slog.New(slog.DiscardHandler),
 		Keys:        keys.Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour},
 		LifetimeMin: time.Hour, LifetimeMax: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
-	return r
 }
 
 func (r *rig) set(now time.Time) {

@@ -44,7 +44,7 @@ type AuditFilter struct {
 
 // AuditExamined is how many records, of whichever tenant, are looked at for
 // one page: there is no index, which exchanges would have to keep.
-const AuditExamined = 20_000
+const AuditExamined = 5_000
 
 // AuditPage is a part of the records of a tenant.
 type AuditPage struct {

@@ -10,8 +10,8 @@ package trustapi
 import (
 	"log/slog"
 	"net/http"
-	"net/netip"
 
+	"cambio/internal/directory"
 	"cambio/internal/management"
 	"cambio/internal/store"
 	"cambio/internal/trust"
@@ -25,9 +25,15 @@ type Config struct {
 	// text is shown to the caller. When nil, no issuer may.
 	CheckIssuer func(issuer string) error
 
-	// TenantAddresses are the private addresses that tenants may permit for
-	// issuers that they manage.
-	TenantAddresses []netip.Prefix
+	// Delegated is what tenants may decide of the issuers that they manage.
+	Delegated directory.Delegated
+
+	// KeysChanged is told which keys a managed issuer began and ceased to
+	// publish, once that is written. Nil: nobody is.
+	KeysChanged func(i *directory.Issuer, added, removed []store.IssuerKey)
+	// Health is what this server knows of an issuer that is discovered. Nil:
+	// nothing.
+	Health func(*directory.IssuerRecord) IssuerHealth
 
 	// ManagementAppID gives the appId of a tenant's management resource, or "".
 	// No document can change or delete that application. Nil: no tenant has one.
@@ -82,6 +88,8 @@ type request struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	call *management.Call
+
+	written func() // what follows once a write is durable; nil: nothing
 
 	managementAppID string // asked for once: within a write nothing but the write may read
 }

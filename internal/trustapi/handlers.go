@@ -337,8 +337,12 @@ func (q *request) writeAs(action, target string, fn func(*store.Tx) error) error
 			return err
 		}
 	}
-	return q.cfg.DB.Write(q.r.Context(), store.Change{
+	err := q.cfg.DB.Write(q.r.Context(), store.Change{
 		TenantID: q.call.Tenant.ID, PrincipalID: q.call.Caller.PrincipalID, ClientID: q.call.Caller.AppID,
 		Via: "trust", CorrelationID: q.call.CorrelationID, Action: action, Target: target,
 	}, fn)
+	if err == nil && q.written != nil {
+		q.written()
+	}
+	return err
 }

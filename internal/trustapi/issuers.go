@@ -16,11 +16,13 @@ import (
 
 // The audit actions of managed issuers.
 const (
-	ActionIssuerCreate    = "issuer.create"
-	ActionIssuerUpdate    = "issuer.update"
-	ActionIssuerDelete    = "issuer.delete"
-	ActionIssuerSetPut    = "issuerSet.put"
-	ActionIssuerSetDelete = "issuerSet.delete"
+	ActionIssuerCreate      = "issuer.create"
+	ActionIssuerUpdate      = "issuer.update"
+	ActionIssuerDelete      = "issuer.delete"
+	ActionIssuerKeysPush    = "issuer.keys.push"
+	ActionIssuerKeysApprove = "issuer.keys.approve"
+	ActionIssuerSetPut      = "issuerSet.put"
+	ActionIssuerSetDelete   = "issuerSet.delete"
 )
 
 // maxIssuerBody bounds a request about an issuer: its key set, certificates
@@ -40,6 +42,9 @@ func issuerRoutes(a *API) []management.Route {
 		read("issuers/{managedIssuer}", (*request).showIssuer),
 		write(http.MethodPatch, "issuers/{managedIssuer}", ActionIssuerUpdate, (*request).updateIssuer),
 		write(http.MethodDelete, "issuers/{managedIssuer}", ActionIssuerDelete, (*request).deleteIssuer),
+		read("issuers/{managedIssuer}/keys", (*request).listIssuerKeys),
+		write(http.MethodPost, "issuers/{managedIssuer}/approve", ActionIssuerKeysApprove, (*request).approveKeys),
+		{Method: http.MethodPost, Pattern: "/trust/v1/issuerKeys", Permission: management.IssuersPush, Action: ActionIssuerKeysPush, Rate: management.RateWrite, Handler: a.handle((*request).pushKeys)},
 		read("issuerSets", (*request).listIssuerSets),
 		write(http.MethodPut, "issuerSets/{issuerSet}", ActionIssuerSetPut, (*request).putIssuerSet),
 		write(http.MethodDelete, "issuerSets/{issuerSet}", ActionIssuerSetDelete, (*request).deleteIssuerSet),
@@ -56,6 +61,7 @@ type issuerJSON struct {
 	MaxKeys        int            `json:"maxKeys"`
 	CACertificates string         `json:"caCertificates"`
 	AllowAddresses []string       `json:"allowAddresses"`
+	Proxy          string         `json:"proxy"`
 	PushedBy       string         `json:"pushedBy"`
 	MaxAgeSeconds  int            `json:"maxAgeSeconds"`
 	ApproveKeys    bool           `json:"approveKeys"`
@@ -67,7 +73,7 @@ type issuerJSON struct {
 
 func issuerOf(i *directory.Issuer) issuerJSON {
 	out := issuerJSON{ID: i.ID, Issuer: i.Issuer, Description: i.Description, Mode: i.Mode, Algorithms: i.Algorithms, MaxKeys: i.MaxKeys,
-		CACertificates: i.CACertificates, AllowAddresses: i.AllowAddresses, PushedBy: i.PushedBy, MaxAgeSeconds: i.MaxAgeSeconds,
+		CACertificates: i.CACertificates, AllowAddresses: i.AllowAddresses, Proxy: i.Proxy, PushedBy: i.PushedBy, MaxAgeSeconds: i.MaxAgeSeconds,
 		ApproveKeys: i.ApproveKeys, ApprovedKeys: i.ApprovedKeys, KeySet: value(i.KeySet), CreatedAt: &i.CreatedAt}
 	if !i.KeysAt.IsZero() {
 		out.KeysAt = &i.KeysAt
@@ -79,7 +85,7 @@ func issuerOf(i *directory.Issuer) issuerJSON {
 // are not the caller's to choose.
 func (in *issuerJSON) read(i *directory.Issuer, now time.Time) {
 	i.IssuerSettings = directory.IssuerSettings{Description: in.Description, Mode: in.Mode, Algorithms: in.Algorithms, MaxKeys: in.MaxKeys,
-		CACertificates: in.CACertificates, AllowAddresses: in.AllowAddresses, PushedBy: in.PushedBy, MaxAgeSeconds: in.MaxAgeSeconds,
+		CACertificates: in.CACertificates, AllowAddresses: in.AllowAddresses, Proxy: in.Proxy, PushedBy: in.PushedBy, MaxAgeSeconds: in.MaxAgeSeconds,
 		ApproveKeys: in.ApproveKeys, ApprovedKeys: in.ApprovedKeys}
 	keys := string(in.KeySet)
 	if keys == "null" {
@@ -143,13 +149,15 @@ func (q *request) createIssuer() error {
 	}
 	i := directory.Issuer{TenantID: q.call.Tenant.ID, Issuer: in.Issuer}
 	in.read(&i, time.Now())
-	if err := directory.ValidateIssuer(&i, q.cfg.CheckIssuer, q.cfg.TenantAddresses); err != nil {
+	if err := directory.ValidateIssuer(&i, q.cfg.CheckIssuer, q.cfg.Delegated); err != nil {
 		return err
 	}
 	err := q.writeAs(ActionIssuerCreate, "", func(tx *store.Tx) error {
-		err := tx.CreateIssuer(&i)
+		if err := tx.CreateIssuer(&i); err != nil {
+			return err
+		}
 		tx.SetTarget(i.ID)
-		return err
+		return q.see(tx, &i)
 	})
 	if err != nil {
 		return err
@@ -179,7 +187,10 @@ func (q *request) updateIssuer() error {
 		if err := q.merge(&i, raw, tx.Now()); err != nil {
 			return err
 		}
-		return tx.UpdateIssuer(&i)
+		if err := tx.UpdateIssuer(&i); err != nil {
+			return err
+		}
+		return q.see(tx, &i)
 	})
 	if err != nil {
 		return err
@@ -199,7 +210,7 @@ func (q *request) merge(i *directory.Issuer, raw []byte, now time.Time) error {
 		return badRequest("The properties 'id' and 'issuer' cannot be changed. Manage the other issuer beside this one; a set of issuers holds both while you move.")
 	}
 	in.read(i, now)
-	return directory.ValidateIssuer(i, q.cfg.CheckIssuer, q.cfg.TenantAddresses)
+	return directory.ValidateIssuer(i, q.cfg.CheckIssuer, q.cfg.Delegated)
 }
 
 func (q *request) deleteIssuer() error {

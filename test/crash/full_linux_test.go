@@ -84,6 +84,9 @@ func TestFullDisk(t *testing.T) {
 			if out, err := f.Command(t.Context(), 0, "audit"); err != nil || !strings.Contains(string(out), `"outcome":"allowed"`) {
 				t.Errorf("`cambio audit` on a full disk: %v", err)
 			}
+			if _, err := f.Command(t.Context(), 0, "backup", "--to", filepath.Join(t.TempDir(), "backup.db")); err != nil {
+				t.Errorf("`cambio backup` of a full disk to another one: %v", err)
+			}
 		}, func() {})
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
