@@ -294,7 +294,7 @@ func TestPushedKeys(t *testing.T) {
 		t.Errorf("a key that is no longer pushed: AADSTS%d", code)
 	}
 	w.checkHistory(t, next, p)
-	w.now = w.now.Add(25 * time.Hour)
+	w.set(w.now.Add(25 * time.Hour))
 	if code := w.exchange(t, next.assertion(w.now, 3)); code != 50166 {
 		t.Errorf("pushed too long ago: AADSTS%d", code)
 	}
