@@ -23,6 +23,7 @@ const (
 const (
 	MaxManagedIssuers   = 500       // of a tenant
 	MaxIssuerKeySet     = 256 << 10 // bytes of a key set that is pinned or pushed
+	MaxIssuerBytes      = 4 << 20   // bytes of key sets and settings of all issuers of a tenant: its record is in memory
 	MaxIssuerCABytes    = 64 << 10  // bytes of PEM
 	MaxIssuerAddresses  = 32
 	MaxIssuerKeys       = 1000

@@ -69,7 +69,24 @@ func (tx *Tx) CreateIssuer(i *directory.Issuer) error {
 	tx.touch(directory.KeyTenant, i.TenantID, "")
 	_, err = tx.exec("INSERT INTO issuers ("+issuerColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)",
 		i.ID, i.TenantID, i.Issuer, settings, i.KeySet, keysAt(i), toMicros(i.CreatedAt))
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.boundIssuers(i.TenantID)
+}
+
+// boundIssuers refuses a write after which the issuers of a tenant are larger
+// than its record may be.
+func (tx *Tx) boundIssuers(tenantID string) error {
+	var size int64
+	row := tx.q.QueryRowContext(context.Background(), "SELECT coalesce(sum(length(key_set) + length(settings)), 0) FROM issuers WHERE tenant_id = ?", tenantID)
+	if err := row.Scan(&size); err != nil {
+		return err
+	}
+	if size > directory.MaxIssuerBytes {
+		return directory.Errorf(directory.LimitReached, "", "The managed issuers of a tenant may have %d bytes of key sets and settings together. Leave keys out that are no longer used.", directory.MaxIssuerBytes)
+	}
+	return nil
 }
 
 // UpdateIssuer replaces everything about a managed issuer but its id, name and
@@ -85,7 +102,10 @@ func (tx *Tx) UpdateIssuer(i *directory.Issuer) error {
 		err = directory.Errorf(directory.NotFound, "", "The issuer '%s' is not managed here.", i.ID)
 	}
 	tx.touch(directory.KeyTenant, i.TenantID, "")
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.boundIssuers(i.TenantID)
 }
 
 func keysAt(i *directory.Issuer) int64 {
