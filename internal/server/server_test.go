@@ -37,7 +37,7 @@ func newRig(t *testing.T) *rig {
 }
 
 // newRigOn makes a tenant in an empty database, and a server.
-func newRigOn(t *testing.T, cfg store.Config) *rig {
+func newRigOn(t *testing.T, cfg store.Config, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{now: time.Now()}
 	r.db = openDatabase(t, cfg)
@@ -52,7 +52,7 @@ func newRigOn(t *testing.T, cfg store.Config) *rig {
 	if r.kek, err = keys.LoadEncryptionKey(file); err != nil {
 		t.Fatal(err)
 	}
-	r.serve(t)
+	r.serve(t, change...)
 	return r
 }
 
@@ -75,13 +75,16 @@ func openDatabase(t *testing.T, cfg store.Config) *store.DB {
 	return db
 }
 
-func (r *rig) serve(t *testing.T) {
+func (r *rig) serve(t *testing.T, change ...func(*Options)) {
 	t.Helper()
-	var err error
-	r.Server, err = New(t.Context(), Options{BaseURL: base, DB: r.db, KEK: r.kek, Clock: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler),
+	opt := Options{BaseURL: base, DB: r.db, KEK: r.kek, Clock: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler),
 		Keys:        keys.Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour},
-		LifetimeMin: time.Hour, LifetimeMax: time.Hour})
-	if err != nil {
+		LifetimeMin: time.Hour, LifetimeMax: time.Hour}
+	for _, fn := range change {
+		fn(&opt)
+	}
+	var err error
+	if r.Server, err = New(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
