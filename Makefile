@@ -86,9 +86,9 @@ postgres: ## Run on PostgreSQL the tests of the store and of what stands on it
 	$(GO) run ./test/postgres/with $(GO) test -count=1 -p 1 ./internal/store/... ./internal/keys ./internal/graph ./internal/arm ./internal/trustapi ./internal/trail
 
 .PHONY: replicas
-replicas: ## Try everything about replicas 1,000 times, and reading one's writes 10,000 times (about forty minutes)
+replicas: ## Try everything about replicas 1,000 times, and reading one's writes 10,000 times (about an hour)
 	CAMBIO_TRIALS=10000 $(GO) test -count=1 -timeout 60m -v -run ReadYourWrites ./test/replicas
-	CAMBIO_TRIALS=1000 $(GO) test -count=1 -timeout 60m -v -skip ReadYourWrites ./test/replicas
+	CAMBIO_TRIALS=1000 $(GO) test -count=1 -timeout 90m -v -skip ReadYourWrites ./test/replicas
 
 # A module of its own, which no other target builds.
 .PHONY: msgraph-sdk

@@ -69,11 +69,14 @@ func credentialShowCommand(c *connection) *cobra.Command {
 func credentialUpdateCommand(c *connection) *cobra.Command {
 	var holder holderFlags
 	var definition definitionFlags
+	var ceilings ceilingFlags
 	cmd := &cobra.Command{Use: "update NAME", Short: "Change a credential", Args: oneArgument("NAME"), ValidArgsFunction: c.argumentNames(credentialNames(&holder)),
-		Long:    "Changes the properties that are given, and no others. --audience replaces all audiences; --subject and --claims-matching-expression replace each other.",
+		Long: "Changes the properties that are given, and no others. --audience replaces all audiences; --subject and --claims-matching-expression replace each other.\n\n" +
+			"--disable, --not-before, --not-after, --roles, --resources, --max-lifetime and --source are ceilings: they bound what the credential can be used for, whatever its client may do. An empty value lifts one.",
 		Example: "  cambio credential update main --app shop-api --subject repo:acme/shop:environment:prod"}
 	holder.add(cmd, c)
 	definition.add(cmd)
+	ceilings.add(cmd)
 	return c.writing(cmd, func(ctx context.Context, op *operation, args []string) error {
 		h, err := holder.find(ctx, op.Client)
 		if err != nil {
@@ -85,6 +88,9 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 		}
 		want, err := definition.change(cmd, have, h)
 		if err != nil {
+			return err
+		}
+		if err := ceilings.change(cmd, &want); err != nil {
 			return err
 		}
 		op.noteProposal(profile.Review(want.Issuer, want.Subject))
@@ -100,8 +106,8 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 // change applies the flags that were given to a credential.
 func (f *definitionFlags) change(cmd *cobra.Command, have admin.Credential, h admin.Holder) (admin.Credential, error) {
 	want, changed := have, cmd.Flags().Changed
-	if !changed("issuer") && !changed("issuer-set") && !changed("subject") && !changed("audience") && !changed("description") && !changed("claims-matching-expression") {
-		return want, usageError{errors.New("say what to change: --issuer, --subject, --claims-matching-expression, --audience or --description")}
+	if !changed("issuer") && !changed("issuer-set") && !changed("subject") && !changed("audience") && !changed("description") && !changed("claims-matching-expression") && !ceilingsChanged(cmd) {
+		return want, usageError{errors.New("say what to change: --issuer, --subject, --claims-matching-expression, --audience, --description or a ceiling such as --disable")}
 	}
 	if changed("subject") && changed("claims-matching-expression") {
 		return want, usageError{errors.New("--subject and --claims-matching-expression exclude each other")}

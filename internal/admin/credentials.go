@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"cambio/internal/directory"
 )
 
 // Credential is a federated identity credential: which token of which identity
@@ -20,6 +22,8 @@ type Credential struct {
 	Audiences   []string    `json:"audiences"`
 	Description string      `json:"description,omitempty"`
 	Expression  *Expression `json:"claimsMatchingExpression,omitempty"`
+
+	Ceilings *directory.Ceilings `json:"ceilings,omitempty"` // nil: none, or as they are
 
 	Raw jsontext.Value `json:"-"` // as the API shows it
 }
@@ -45,6 +49,9 @@ func (c *Credential) Differences(other *Credential) []string {
 	}
 	if !slices.Equal(slices.Sorted(slices.Values(c.Audiences)), slices.Sorted(slices.Values(other.Audiences))) {
 		names = append(names, "audiences")
+	}
+	if !c.Ceilings.Equal(other.Ceilings) {
+		names = append(names, "ceilings")
 	}
 	return names
 }
@@ -208,6 +215,9 @@ func (c *Client) EnsureCredential(ctx context.Context, h Holder, want Credential
 	if err != nil {
 		return have, "", err
 	}
+	if want.Ceilings == nil {
+		want.Ceilings = have.Ceilings
+	}
 	different := want.Differences(&have)
 	switch {
 	case len(different) == 0:
@@ -245,6 +255,9 @@ func armBody(c Credential) map[string]any {
 	} else {
 		properties["subject"] = c.Subject
 	}
+	if c.Ceilings != nil {
+		properties["ceilings"] = c.Ceilings
+	}
 	return map[string]any{"properties": properties}
 }
 
@@ -270,7 +283,7 @@ func (c *Client) UpdateCredential(ctx context.Context, h Holder, have, want Cred
 
 // patchOf is the PATCH of the named properties; what is empty now is null.
 func patchOf(want Credential, names []string) map[string]any {
-	all := map[string]any{"issuer": want.Issuer, "audiences": want.Audiences, "subject": nil, "description": nil, "claimsMatchingExpression": nil}
+	all := map[string]any{"issuer": want.Issuer, "audiences": want.Audiences, "subject": nil, "description": nil, "claimsMatchingExpression": nil, "ceilings": want.Ceilings}
 	if want.Subject != "" {
 		all["subject"] = want.Subject
 	}

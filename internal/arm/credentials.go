@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"cambio/internal/directory"
 	"cambio/internal/management"
 	"cambio/internal/store"
@@ -32,6 +35,7 @@ type credentialPropertiesJSON struct {
 	Subject    string          `json:"subject,omitzero"`
 	Audiences  []string        `json:"audiences"`
 	Expression *expressionJSON `json:"claimsMatchingExpression,omitzero"`
+	Ceilings   jsontext.Value  `json:"ceilings,omitzero"` // an extension
 }
 
 type expressionJSON struct {
@@ -62,6 +66,9 @@ func (q *request) credentialOf(m *directory.ManagedIdentity, c *directory.Federa
 	if e := c.Expression; e != nil && q.knowsExpressions() {
 		shown.Properties.Expression = &expressionJSON{e.Value, e.LanguageVersion}
 	}
+	if c.Ceilings != nil {
+		shown.Properties.Ceilings, _ = json.Marshal(c.Ceilings) // plain data marshals
+	}
 	return shown
 }
 
@@ -70,31 +77,39 @@ type credentialBody struct {
 	Properties *credentialPropertiesJSON `json:"properties"`
 }
 
-func (q *request) readCredential() (*directory.FederatedIdentityCredential, error) {
+// readCredential reads a PUT. bounded is false when it says nothing of
+// ceilings: clients that do not know them must not lift them.
+func (q *request) readCredential() (c *directory.FederatedIdentityCredential, bounded bool, err error) {
 	raw, err := management.ReadJSONBody(q.w, q.r)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var in credentialBody
 	if err := strictjson.Unmarshal(raw, &in, strictjson.Document); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if in.Properties == nil {
-		return nil, badRequest("The property 'properties' is required: an object with issuer, subject and audiences.")
+		return nil, false, badRequest("The property 'properties' is required: an object with issuer, subject and audiences.")
 	}
 	// Ignored, it would leave a rule that is not the one asked for.
 	if in.Properties.Expression != nil && !q.knowsExpressions() {
-		return nil, badRequest("The property 'properties.claimsMatchingExpression' does not exist in this api-version. Use properties.subject, or one of the api-versions " +
+		return nil, false, badRequest("The property 'properties.claimsMatchingExpression' does not exist in this api-version. Use properties.subject, or one of the api-versions " +
 			strings.Join(expressionVersions, ", ") + ".")
 	}
-	c := &directory.FederatedIdentityCredential{
+	c = &directory.FederatedIdentityCredential{
 		TenantID: q.call.Tenant.ID, Name: q.call.Params["credential"],
 		Issuer: in.Properties.Issuer, Subject: in.Properties.Subject, Audiences: in.Properties.Audiences,
 	}
 	if e := in.Properties.Expression; e != nil {
 		c.Expression = &directory.ClaimsMatchingExpression{Value: e.Value, LanguageVersion: e.LanguageVersion}
 	}
-	return c, directory.ValidateCredential(c, q.call.Tenant.Compat, q.checkIssuer)
+	if raw := in.Properties.Ceilings; len(raw) > 0 {
+		bounded = true
+		if c.Ceilings, err = directory.ReadCeilings(raw); err != nil {
+			return nil, false, err
+		}
+	}
+	return c, bounded, directory.ValidateCredential(c, q.call.Tenant.Compat, q.checkIssuer)
 }
 
 // credentialReader is what *store.DB and *store.Tx have in common here.
@@ -157,7 +172,7 @@ func (q *request) listCredentials() error {
 // one identity take their turns, so that none is ever answered with 409 for
 // being at the same time as another.
 func (q *request) putCredential() error {
-	wanted, err := q.readCredential()
+	wanted, bounded, err := q.readCredential()
 	if err != nil {
 		return err
 	}
@@ -172,6 +187,9 @@ func (q *request) putCredential() error {
 		}
 		c = *wanted
 		c.ID, c.ParentID = before.ID, m.PrincipalID
+		if !bounded {
+			c.Ceilings = before.Ceilings
+		}
 		if found {
 			c.Name, c.CreatedAt = before.Name, before.CreatedAt
 		}

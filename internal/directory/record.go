@@ -53,6 +53,7 @@ type Credential struct {
 	ID, Name, Issuer, Subject string
 	Audiences                 []string
 	Expression                *Expression
+	Ceilings                  *Ceilings // compiled; nil: none
 }
 
 type trust struct{ issuer, subject string }
@@ -104,7 +105,7 @@ func (r *ClientRecord) Stale() bool { return r.stale.Load() }
 
 // Bytes estimates the memory that the record holds, for the cache's bound.
 func (r *ClientRecord) Bytes() int {
-	const perRecord, perCredential, perGrant = 648, 392, 120 // with the index of refusals
+	const perRecord, perCredential, perGrant = 648, 400, 120 // with the index of refusals
 	n := perRecord + len(r.DisplayName)
 	for i := range r.Credentials {
 		c := &r.Credentials[i]
@@ -114,6 +115,9 @@ func (r *ClientRecord) Bytes() int {
 		}
 		if c.Expression != nil {
 			n += c.Expression.Bytes()
+		}
+		if c.Ceilings != nil {
+			n += c.Ceilings.Bytes()
 		}
 	}
 	for _, roles := range r.Grants {

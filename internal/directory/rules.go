@@ -50,6 +50,9 @@ func ValidateCredential(c *FederatedIdentityCredential, level Compat, issuerAllo
 	if err := checkAudiences(c.Audiences, level); err != nil {
 		return err
 	}
+	if err := checkCeilings(c.Ceilings); err != nil {
+		return err
+	}
 	return checkText("description", c.Description, 0, MaxDescription)
 }
 

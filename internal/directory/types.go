@@ -158,6 +158,7 @@ type FederatedIdentityCredential struct {
 	Expression  *ClaimsMatchingExpression // nil: Subject says who is trusted
 	Audiences   []string
 	Description string
+	Ceilings    *Ceilings `json:",omitzero"` // nil: none
 	CreatedAt   time.Time
 }
 

@@ -11,7 +11,8 @@ import (
 // Match finds the credential of the client that the assertion's issuer,
 // subject and audience name, byte for byte; failing that, a flexible one of
 // that issuer and audience whose expression the claims satisfy. Case is folded
-// only to choose the refusal: 70025, 700211, 700213, 700212 or 7002138.
+// only to choose the refusal: 70025, 700211, 700213, 700212 or 7002138. A
+// credential that is disabled counts only when no other one matches: 7002391.
 //
 // sets are the references to sets of issuers that the assertion's issuer is a
 // member of now; a credential may name one in place of an issuer.
@@ -21,39 +22,54 @@ import (
 func Match(client *directory.ClientRecord, a *Assertion, sets ...string) (*directory.Credential, *oauth.Error) {
 	found, candidates := matchAs(client, a, a.Issuer)
 	for _, set := range sets {
-		if found != nil {
+		if found != nil && !disabled(found) {
 			break
 		}
-		var more []*directory.Credential
-		found, more = matchAs(client, a, set)
+		other, more := matchAs(client, a, set)
+		if other != nil && (found == nil || !disabled(other)) {
+			found = other
+		}
 		candidates = append(slices.Clip(candidates), more...)
 	}
-	if found != nil {
-		return found, nil
+	switch {
+	case found == nil:
+		return nil, mismatch(client, candidates, a, sets)
+	case disabled(found):
+		return nil, oauth.Refuse(oauth.CredentialDisabled)
 	}
-	return nil, mismatch(client, candidates, a, sets)
+	return found, nil
 }
 
 // matchAs finds the credential that trusts the assertion under the name of its
-// issuer, or of a set; failing that, those whose audience alone differs.
+// issuer, or of a set, one that is disabled if there is no other; and those
+// whose audience alone differs.
 func matchAs(client *directory.ClientRecord, a *Assertion, issuer string) (found *directory.Credential, candidates []*directory.Credential) {
 	candidates = client.Match(issuer, a.Subject)
 	for _, c := range candidates {
 		if intersects(c.Audiences, a.Audiences) {
-			return c, nil
+			if !disabled(c) {
+				return c, nil
+			}
+			found = c
 		}
 	}
 	for _, c := range client.Flexible(issuer) {
 		if !c.Expression.Matches(a.claim) {
 			continue
 		}
-		if intersects(c.Audiences, a.Audiences) {
+		switch {
+		case !intersects(c.Audiences, a.Audiences):
+			candidates = append(slices.Clip(candidates), c)
+		case !disabled(c):
 			return c, nil
+		case found == nil:
+			found = c
 		}
-		candidates = append(slices.Clip(candidates), c)
 	}
-	return nil, candidates
+	return found, candidates
 }
+
+func disabled(c *directory.Credential) bool { return c.Ceilings != nil && c.Ceilings.Disabled }
 
 func intersects(trusted, presented []string) bool {
 	for _, p := range presented {

@@ -13,6 +13,9 @@ func (s *surface) credentialObject(c *directory.FederatedIdentityCredential) obj
 		{"description", orNull(c.Description)},
 		{"audiences", list(c.Audiences)},
 	}
+	if c.Ceilings != nil { // an extension: what has none looks as ever
+		o = append(o, member{"ceilings", c.Ceilings})
+	}
 	if s.version != "beta" {
 		return o
 	}
@@ -36,6 +39,7 @@ func (s *surface) setCredential(b *body, c *directory.FederatedIdentityCredentia
 	b.setString("issuer", &c.Issuer)
 	b.setStrings("audiences", &c.Audiences)
 	b.setString("description", &c.Description)
+	b.setCeilings(&c.Ceilings)
 	s.setTrust(b, c)
 	return b.err
 }
@@ -59,6 +63,22 @@ func (s *surface) setTrust(b *body, c *directory.FederatedIdentityCredential) {
 		b.err = badRequest(`This credential has a claimsMatchingExpression, which excludes subject. To replace it by a subject, send "claimsMatchingExpression": null and the subject to /beta.`)
 	case hadSubject && !b.given("subject"):
 		b.err = badRequest(`This credential has a subject, which excludes claimsMatchingExpression. To replace it by an expression, send "subject": null as well.`)
+	}
+}
+
+// setCeilings reads all ceilings: what is left out bounds nothing.
+func (b *body) setCeilings(to **directory.Ceilings) {
+	raw, present, null := b.value("ceilings")
+	switch {
+	case null:
+		*to = nil
+	case present:
+		ceilings, err := directory.ReadCeilings(raw)
+		if err != nil {
+			b.err = err
+			return
+		}
+		*to = ceilings
 	}
 }
 

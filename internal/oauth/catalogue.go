@@ -34,6 +34,10 @@ const (
 	CaseMismatch             Code = 7002138
 	FederationDisabled       Code = 700238
 	RequiredClaimMissing     Code = 7002381
+	CredentialDisabled       Code = 7002391
+	CredentialOutsideWindow  Code = 7002392
+	ResourceOutOfReach       Code = 7002393
+	SourceNotAllowed         Code = 53003
 	LifetimeTooLong          Code = 70023
 	IssuerUnavailable        Code = 50166
 	SigningKeyNotFound       Code = 7000272
@@ -157,6 +161,18 @@ var rows = [...]Row{
 	{RequiredClaimMissing, InvalidClient, 401, "A policy of the tenant requires tokens of issuer '%s' to contain the claim '%s' with one of the values: %s. The presented value is: %s.", true,
 		"The token matches a credential, but the tenant's federation policy requires a claim that it does not have, or with another value.",
 		"Let the platform put the claim into its tokens, or change `federationPolicy.requiredClaims` of the organization."},
+	{CredentialDisabled, InvalidClient, 401, "The federated identity credential that the presented assertion matches is disabled.", true,
+		"The token matches a credential that has the ceiling `disabled`, and no other. The number is this server's own.",
+		"Enable it: `cambio credential update NAME --enable`."},
+	{CredentialOutsideWindow, InvalidClient, 401, "The federated identity credential that the presented assertion matches is not valid now. Current time: %s, valid from %s until %s.", true,
+		"The credential has the ceiling `notBefore` or `notAfter`, and the time lies outside. The number is this server's own.",
+		"Move the window: `cambio credential update NAME --not-after TIME`."},
+	{ResourceOutOfReach, InvalidClient, 401, "The federated identity credential that the presented assertion matches may not be used for the resource '%s'.", true,
+		"The credential has the ceiling `resources`, and it does not list the resource. The number is this server's own.",
+		"Ask for one of those resources, or add the appId: `cambio credential update NAME --resources APPID,…`."},
+	{SourceNotAllowed, InvalidGrant, 400, "Access has been blocked by Conditional Access policies: the federated identity credential may not be used from the network address %s.", true,
+		"The credential has the ceiling `sources`, and the request came from another network.",
+		"Add the network: `cambio credential update NAME --source CIDR`. Behind a proxy `public.trusted_proxies` must name it."},
 	{LifetimeTooLong, InvalidClient, 401, "The assertion's lifetime exceeds the maximum of 1.01:00:00: issued at %s, expires at %s.", true,
 		"`exp` − `iat` is over 25 hours, or the token has no `iat`, which counts as 0.",
 		"Ask the platform for a shorter token; if it sends no `iat`, allow that for the issuer in the configuration."},

@@ -465,7 +465,7 @@ func TestAllowances(t *testing.T) {
 			t.Errorf("%s by another caller: status %d", r.Method, got.Code)
 		}
 	}
-	w.now = w.now.Add(time.Second)
+	w.set(w.now.Add(time.Second))
 	if got := w.ask(t, get, "writer"); got.Code != 200 {
 		t.Errorf("a second later: status %d", got.Code)
 	}

@@ -247,12 +247,12 @@ func TestIssuerSetRotates(t *testing.T) {
 		after time.Duration
 		want  int
 	}{{0, 700211}, {2 * time.Minute, 0}, {61 * time.Minute, 700211}} {
-		r.now = start.Add(c.after)
+		r.set(start.Add(c.after))
 		if code := r.exchange(t, before.assertion(r.now, ids.Add(1))); code != c.want {
 			t.Errorf("after %v: AADSTS%d, want %d", c.after, code, c.want)
 		}
 	}
-	r.now = start
+	r.set(start)
 	r.manage(t, 204, "DELETE", "issuerSets/clusters", "")
 	if code := r.exchange(t, before.assertion(r.now, ids.Add(1))); code != 700211 {
 		t.Errorf("a deleted set: AADSTS%d", code)
@@ -298,7 +298,7 @@ func TestPushedKeys(t *testing.T) {
 		t.Errorf("a key that is no longer pushed: AADSTS%d", code)
 	}
 	w.checkHistory(t, next, p)
-	w.now = w.now.Add(25 * time.Hour)
+	w.set(w.now.Add(25 * time.Hour))
 	if code := w.exchange(t, next.assertion(w.now, 3)); code != 50166 {
 		t.Errorf("pushed too long ago: AADSTS%d", code)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,7 +27,8 @@ const base = "https://sts.example.net"
 type rig struct {
 	*Server
 	db    *store.DB
-	now   time.Time
+	now   time.Time                 // changed by set
+	clock atomic.Pointer[time.Time] // of the server, whose background reads it
 	admin bootstrap.Result
 	kek   *keys.EncryptionKey
 }
@@ -39,8 +41,8 @@ func newRig(t *testing.T) *rig {
 // newRigOn makes a tenant in an empty database, and a server.
 func newRigOn(t *testing.T, cfg store.Config, change ...func(*Options)) *rig {
 	t.Helper()
-	r := &rig{now: time.Now()}
-	r.db = openDatabase(t, cfg)
+	r := &rig{db: openDatabase(t, cfg)}
+	r.set(time.Now())
 	var err error
 	if r.admin, err = bootstrap.Create(t.Context(), r.db, bootstrap.Tenant{DisplayName: "Example", Domains: []string{"example.net"}, Compat: directory.Relaxed}, r.now); err != nil {
 		t.Fatal(err)
@@ -60,7 +62,8 @@ func newRigOn(t *testing.T, cfg store.Config, change ...func(*Options)) *rig {
 // own.
 func (r *rig) beside(t *testing.T, cfg store.Config) *rig {
 	t.Helper()
-	other := &rig{db: openDatabase(t, cfg), now: r.now, admin: r.admin, kek: r.kek}
+	other := &rig{db: openDatabase(t, cfg), admin: r.admin, kek: r.kek}
+	other.set(r.now)
 	other.serve(t)
 	return other
 }
@@ -77,7 +80,7 @@ func openDatabase(t *testing.T, cfg store.Config) *store.DB {
 
 func (r *rig) serve(t *testing.T, change ...func(*Options)) {
 	t.Helper()
-	opt := Options{BaseURL: base, DB: r.db, KEK: r.kek, Clock: func() time.Time { return r.now }, Log: slog.New(slog.DiscardHandler),
+	opt := Options{BaseURL: base, DB: r.db, KEK: r.kek, Clock: func() time.Time { return *r.clock.Load() }, Log: slog.New(slog.DiscardHandler),
 		Keys:        keys.Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour},
 		LifetimeMin: time.Hour, LifetimeMax: time.Hour}
 	for _, fn := range change {
@@ -88,6 +91,11 @@ func (r *rig) serve(t *testing.T, change ...func(*Options)) {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
+}
+
+func (r *rig) set(now time.Time) {
+	r.now = now
+	r.clock.Store(&now)
 }
 
 // call sends a request to the handler.
@@ -119,7 +127,7 @@ func TestManagementTokenEnds(t *testing.T) {
 		want int
 	}{
 		"never":   {func(*testing.T, *rig) {}, 200},
-		"expired": {func(_ *testing.T, r *rig) { r.now = r.now.Add(time.Hour) }, 401},
+		"expired": {func(_ *testing.T, r *rig) { r.set(r.now.Add(time.Hour)) }, 401},
 		"holder disabled": {func(t *testing.T, r *rig) {
 			r.write(t, func(tx *store.Tx) error {
 				sp, err := tx.ServicePrincipal(ctx, r.admin.TenantID, store.Ref{AppID: r.admin.AdminClientID})
@@ -184,7 +192,7 @@ func TestKeySetOfAServerThatIsCutOff(t *testing.T) {
 		{ahead, ""},
 		{1000 * ahead, ""},
 	} {
-		r.now = read.Add(c.after)
+		r.set(read.Add(c.after))
 		got := r.call("GET", "/common/discovery/v2.0/keys", "", "")
 		if c.want == "" {
 			if got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") == "" || strings.Contains(got.Body.String(), "kty") {

@@ -176,7 +176,7 @@ func (c *NewClient) insert(applications, principals, credentials, assignments *b
 			return err
 		}
 		e := expressionOf(x)
-		credentials.add(x.ID, x.TenantID, x.ParentID, x.Name, x.Issuer, x.Subject, e.Value, e.LanguageVersion, audiences, x.Description, toMicros(x.CreatedAt), changed)
+		credentials.add(x.ID, x.TenantID, x.ParentID, x.Name, x.Issuer, x.Subject, e.Value, e.LanguageVersion, audiences, x.Description, toMicros(x.CreatedAt), "", changed)
 	}
 	for i := range c.Assignments {
 		a := &c.Assignments[i]

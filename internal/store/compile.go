@@ -95,18 +95,27 @@ func loadClient(ctx context.Context, s *snapshot, key cacheKey, previous *entry)
 // the change-feed sequence since; what did not change after it is not read
 // again. Nothing is known of the sequence -1.
 func (r reads) compiledCredentials(ctx context.Context, tenantID, parentID string, known []directory.Credential, since int64) ([]directory.Credential, error) {
-	query := "SELECT id, name, issuer, subject, expression, audiences FROM credentials WHERE tenant_id = ? AND parent_id = ? AND changed > ?"
+	query := "SELECT id, name, issuer, subject, expression, audiences, ceilings FROM credentials WHERE tenant_id = ? AND parent_id = ? AND changed > ?"
 	if since < 0 {
 		query += " ORDER BY created_at, id"
 	}
 	rows, err := r.q.QueryContext(ctx, query, tenantID, parentID, since)
 	changed, err := all(rows, err, func(s scanner) (c directory.Credential, err error) {
-		var expression, audiences string
-		if err := s.Scan(&c.ID, &c.Name, &c.Issuer, &c.Subject, &expression, &audiences); err != nil {
+		var expression, audiences, ceilings string
+		if err := s.Scan(&c.ID, &c.Name, &c.Issuer, &c.Subject, &expression, &audiences, &ceilings); err != nil {
 			return c, err
 		}
 		if expression != "" {
 			if c.Expression, err = directory.ParseExpression(expression); err != nil {
+				return c, err
+			}
+		}
+		if ceilings != "" {
+			var bounds directory.Ceilings
+			if err := decode(ceilings, &bounds); err != nil {
+				return c, err
+			}
+			if c.Ceilings, err = bounds.Compile(); err != nil {
 				return c, err
 			}
 		}

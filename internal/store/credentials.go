@@ -11,15 +11,15 @@ import (
 // have: rows with it are news to whoever has seen the feed before the write.
 const nextSeq = "(SELECT seq + 1 FROM change_head)"
 
-const credentialColumns = "id, tenant_id, parent_id, name, issuer, subject, expression, language_version, audiences, description, created_at"
+const credentialColumns = "id, tenant_id, parent_id, name, issuer, subject, expression, language_version, audiences, description, created_at, ceilings"
 
 func scanCredential(s scanner) (directory.FederatedIdentityCredential, error) {
 	var c directory.FederatedIdentityCredential
-	var audiences string
+	var audiences, ceilings string
 	var expression directory.ClaimsMatchingExpression
 	var created int64
 	err := s.Scan(&c.ID, &c.TenantID, &c.ParentID, &c.Name, &c.Issuer, &c.Subject, &expression.Value, &expression.LanguageVersion,
-		&audiences, &c.Description, &created)
+		&audiences, &c.Description, &created, &ceilings)
 	if err != nil {
 		return c, err
 	}
@@ -27,6 +27,11 @@ func scanCredential(s scanner) (directory.FederatedIdentityCredential, error) {
 		c.Expression = &expression
 	}
 	c.CreatedAt = fromMicros(created)
+	if ceilings != "" {
+		if err := decode(ceilings, &c.Ceilings); err != nil {
+			return c, err
+		}
+	}
 	return c, decode(audiences, &c.Audiences)
 }
 
@@ -94,9 +99,13 @@ func (tx *Tx) insertCredential(c *directory.FederatedIdentityCredential, clientI
 	if err != nil {
 		return err
 	}
+	ceilings, err := ceilingsOf(c)
+	if err != nil {
+		return err
+	}
 	expression := expressionOf(c)
-	_, err = tx.exec("INSERT INTO credentials ("+credentialColumns+", changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "+nextSeq+")",
-		c.ID, c.TenantID, c.ParentID, c.Name, c.Issuer, c.Subject, expression.Value, expression.LanguageVersion, audiences, c.Description, toMicros(c.CreatedAt))
+	_, err = tx.exec("INSERT INTO credentials ("+credentialColumns+", changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "+nextSeq+")",
+		c.ID, c.TenantID, c.ParentID, c.Name, c.Issuer, c.Subject, expression.Value, expression.LanguageVersion, audiences, c.Description, toMicros(c.CreatedAt), ceilings)
 	tx.touch(directory.KeyClient, c.TenantID, clientID)
 	return err
 }
@@ -115,10 +124,14 @@ func (tx *Tx) UpdateCredential(c *directory.FederatedIdentityCredential) error {
 	if err != nil {
 		return err
 	}
+	ceilings, err := ceilingsOf(c)
+	if err != nil {
+		return err
+	}
 	expression := expressionOf(c)
-	n, err := tx.exec("UPDATE credentials SET name = ?, issuer = ?, subject = ?, expression = ?, language_version = ?, audiences = ?, description = ?, changed = "+nextSeq+
+	n, err := tx.exec("UPDATE credentials SET name = ?, issuer = ?, subject = ?, expression = ?, language_version = ?, audiences = ?, description = ?, ceilings = ?, changed = "+nextSeq+
 		" WHERE tenant_id = ? AND parent_id = ? AND id = ?",
-		c.Name, c.Issuer, c.Subject, expression.Value, expression.LanguageVersion, audiences, c.Description, c.TenantID, c.ParentID, c.ID)
+		c.Name, c.Issuer, c.Subject, expression.Value, expression.LanguageVersion, audiences, c.Description, ceilings, c.TenantID, c.ParentID, c.ID)
 	if err == nil && n == 0 {
 		err = directory.Errorf(directory.NotFound, "", "Federated identity credential '%s' does not exist.", c.ID)
 	}
@@ -160,6 +173,14 @@ func expressionOf(c *directory.FederatedIdentityCredential) directory.ClaimsMatc
 		return directory.ClaimsMatchingExpression{}
 	}
 	return *c.Expression
+}
+
+// ceilingsOf is the text to store; empty: none.
+func ceilingsOf(c *directory.FederatedIdentityCredential) (string, error) {
+	if c.Ceilings.Empty() {
+		return "", nil
+	}
+	return encode(c.Ceilings)
 }
 
 // parentClient returns the client id of the application or managed identity

@@ -26,6 +26,12 @@ func (e *Endpoint) authorize(ctx context.Context, x *exchange) *oauth.Error {
 		return oauth.Refuse(oauth.ResourceDisabled, resource.AppID)
 	}
 	roles, assigned := grantedRoles(x.client, resource)
+	if c := x.credential.Ceilings; c != nil {
+		if !c.AllowsResource(resource.AppID) {
+			return oauth.Refuse(oauth.ResourceOutOfReach, x.request.resource)
+		}
+		roles = slices.DeleteFunc(roles, func(value string) bool { return !c.AllowsRole(value) })
+	}
 	if resource.AssignmentRequired && !assigned {
 		return oauth.Refuse(oauth.NotAssigned, x.client.ClientID, x.client.DisplayName, resource.AppID, resource.DisplayName)
 	}

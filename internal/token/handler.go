@@ -207,6 +207,11 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	if refusal = federation.CheckClaims(x.assertion, &x.tenant.Policy); refusal != nil {
 		return refusal
 	}
+	if c := x.credential.Ceilings; c != nil {
+		if refusal = e.within(x, c); refusal != nil {
+			return refusal
+		}
+	}
 	return e.authorize(ctx, x)
 }
 

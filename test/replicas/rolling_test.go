@@ -259,7 +259,7 @@ func TestRandomFaults(t *testing.T) {
 		}},
 	}
 	counts := map[string]int{}
-	for i := range min(trials(t, 14), 300) {
+	for i := range min(trials(t, 12), 300) {
 		fault := faults[random.IntN(len(faults))]
 		if i == 0 {
 			fault = faults[len(faults)-1] // once at least, and so that others come after it
