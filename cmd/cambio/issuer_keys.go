@@ -171,7 +171,11 @@ func (o *checkOptions) documents(ctx context.Context, issuer, discovery, keySet 
 		if err != nil {
 			return nil, nil, err
 		}
-		return oidc.Documents(ctx, settings, issuer)
+		d, k, err = oidc.Documents(ctx, settings, issuer)
+		if cause := errors.Unwrap(err); cause != nil {
+			err = fmt.Errorf("%w (%v); `cambio issuer check %s` says what to do", err, cause, issuer)
+		}
+		return d, k, err
 	}
 	for _, f := range []struct {
 		flag, file string

@@ -1,12 +1,16 @@
 package server
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -402,5 +406,60 @@ func TestManagedIssuersOnTwoServers(t *testing.T) {
 		want(round, "a removed member", b.assertion(r.now, int64(round)), 700211)
 		r.manage(t, 200, "PUT", "issuerSets/clusters", `{"members":[{"issuer":"`+a.issuer+`"}]}`)
 		r.manage(t, 200, "PATCH", path, `{"keySet":`+keySetOf(t, a)+`}`)
+	}
+}
+
+// An issuer in a private network is reached by the tenant that permits it, as
+// far as the operator lets it, until it does not any more.
+func TestIssuerInPrivateNetwork(t *testing.T) {
+	p := newProvider(t, "", "a")
+	idp := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/keys") {
+			fmt.Fprint(w, keySetOf(t, p))
+			return
+		}
+		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, p.issuer, p.issuer+"/keys")
+	}))
+	defer idp.Close()
+	address := netip.MustParseAddrPort(idp.Listener.Addr().String())
+	p.issuer = fmt.Sprintf("https://example.com:%d", address.Port()) // the certificate of httptest is for it
+	loopback := netip.MustParsePrefix("127.0.0.0/8")
+	r := newRigOn(t, store.Config{Path: filepath.Join(t.TempDir(), "cambio.db")}, func(o *Options) {
+		o.TenantAddresses = []netip.Prefix{loopback}
+		o.Issuers.LookupNetIP = func(context.Context, string, string) ([]netip.Addr, error) { return []netip.Addr{address.Addr()}, nil }
+	})
+	r.trusts(t, p.issuer)
+	want := func(what string, code int) {
+		t.Helper()
+		if got := r.exchange(t, p.assertion(r.now, 1)); got != code {
+			t.Errorf("%s: AADSTS%d, want %d", what, got, code)
+		}
+	}
+	want("not managed", 50166)
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate().Raw}))
+	body, err := json.Marshal(map[string]any{"issuer": p.issuer, "allowAddresses": []string{"127.0.0.1/32"}, "caCertificates": ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "issuers/" + r.manage(t, 201, "POST", "issuers", string(body))["id"].(string)
+	want("permitted", 0)
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) { // the history follows the fetch
+		keys := r.manage(t, 200, "GET", path+"/keys", "")
+		if health := keys["health"].(map[string]any); health["keyCount"] != 1.0 || health["fetchedDateTime"] == nil {
+			t.Fatalf("health: %v", health)
+		}
+		if len(keys["value"].([]any)) == 1 {
+			break
+		}
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("no history: %v", keys)
+		}
+	}
+	r.manage(t, 200, "PATCH", path, `{"caCertificates":""}`)
+	want("its certificate authority is not trusted any more", 50166)
+	r.manage(t, 200, "PATCH", path, `{"allowAddresses":[]}`)
+	want("not permitted any more", 50166)
+	if health := r.manage(t, 200, "GET", path+"/keys", "")["health"].(map[string]any); health["reason"] != "address_not_allowed" || health["error"] == "" {
+		t.Errorf("health: %v", health)
 	}
 }

@@ -39,7 +39,7 @@ func newRig(t *testing.T) *rig {
 }
 
 // newRigOn makes a tenant in an empty database, and a server.
-func newRigOn(t *testing.T, cfg store.Config) *rig {
+func newRigOn(t *testing.T, cfg store.Config, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{db: openDatabase(t, cfg)}
 	r.set(time.Now())
@@ -54,7 +54,7 @@ func newRigOn(t *testing.T, cfg store.Config) *rig {
 	if r.kek, err = keys.LoadEncryptionKey(file); err != nil {
 		t.Fatal(err)
 	}
-	r.serve(t)
+	r.serve(t, change...)
 	return r
 }
 
@@ -78,13 +78,16 @@ func openDatabase(t *testing.T, cfg store.Config) *store.DB {
 	return db
 }
 
-func (r *rig) serve(t *testing.T) {
+func (r *rig) serve(t *testing.T, change ...func(*Options)) {
 	t.Helper()
-	var err error
-	r.Server, err = New(t.Context(), Options{BaseURL: base, DB: r.db, KEK: r.kek, Clock: func() time.Time { return *r.clock.Load() }, Log: slog.New(slog.DiscardHandler),
+	opt := Options{BaseURL: base, DB: r.db, KEK: r.kek, Clock: func() time.Time { return *r.clock.Load() }, Log: slog.New(slog.DiscardHandler),
 		Keys:        keys.Policy{RotateEvery: 90 * 24 * time.Hour, PublishAhead: 48 * time.Hour, RetireAfter: 25 * time.Hour},
-		LifetimeMin: time.Hour, LifetimeMax: time.Hour})
-	if err != nil {
+		LifetimeMin: time.Hour, LifetimeMax: time.Hour}
+	for _, fn := range change {
+		fn(&opt)
+	}
+	var err error
+	if r.Server, err = New(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)

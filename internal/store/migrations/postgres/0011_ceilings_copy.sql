@@ -1,0 +1,3 @@
+-- oldest: 7
+
+-- Nothing, as in version 8.
