@@ -108,6 +108,8 @@ func printResults(out io.Writer, form string, results []rehearsal.Result) error 
 			Passed bool   `json:"passed"`
 			Want   string `json:"want"`
 			Got    string `json:"got"`
+			Class  string `json:"class,omitempty"` // of the near miss
+			Why    string `json:"why,omitempty"`
 		}
 		list := make([]result, len(results))
 		for i, r := range results {
@@ -128,6 +130,9 @@ func printResults(out io.Writer, form string, results []rehearsal.Result) error 
 			continue
 		}
 		fmt.Fprintf(&b, "FAIL  %s\n      - want  %s\n      + got   %s\n", tsvCell(r.Name), tsvCell(r.Want), tsvCell(r.Got))
+		if r.Why != "" {
+			fmt.Fprintf(&b, "      %s\n", tsvCell(strings.TrimPrefix(r.Class+": "+r.Why, ": ")))
+		}
 	}
 	fmt.Fprintf(&b, "%d passed, %d failed.\n", len(results)-failures(results), failures(results))
 	_, err := io.WriteString(out, b.String())

@@ -33,3 +33,32 @@ func Review(issuer, subject string) []Note {
 	}
 	return out
 }
+
+// SharedAudience returns the title of the platform whose tokens for other
+// services have an audience.
+func SharedAudience(audience string) (title string, known bool) {
+	for _, p := range all() {
+		if matchesAny(p.shared, audience) {
+			return p.Title, true
+		}
+	}
+	return "", false
+}
+
+// IdentifyingClaims are the names of the claims that the profile of an issuer
+// tells workloads apart by; nil if no profile knows the issuer.
+func IdentifyingClaims(issuer string) []string {
+	for _, p := range all() {
+		if !matchesAny(p.known, issuer) {
+			continue
+		}
+		names := slices.Clone(p.TenantClaims)
+		for i := range p.Parameters {
+			if claim := p.Parameters[i].Claim; claim != "" && !slices.Contains(names, claim) {
+				names = append(names, claim)
+			}
+		}
+		return names
+	}
+	return nil
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"cambio/internal/directory"
+	"cambio/internal/explain"
 	"cambio/internal/federation"
 	"cambio/internal/oauth"
 	"cambio/internal/token"
@@ -23,6 +24,8 @@ type Result struct {
 	Passed bool
 	Want   string // what the case expects
 	Got    string // what was decided
+	Class  string // of the near miss, when that is a refusal: NM1 to NM24; empty: none
+	Why    string // what the refusal is about, and what to change
 }
 
 // Run presents each case to its client. A case whose client the document does
@@ -38,11 +41,14 @@ func Run(clients []trust.Client, cases *trust.Cases) []Result {
 		c := &cases.List[i]
 		client := byName.find(c.Client)
 		if client == nil {
-			results[i] = Result{c.Name, false, want(c), "no client of the trust configuration is called '" + c.Client + "'; write its uniqueName or appId, resourceGroup/name or clientId, or a displayName that only one has"}
+			results[i] = Result{Name: c.Name, Want: want(c), Got: "no client of the trust configuration is called '" + c.Client + "'; write its uniqueName or appId, resourceGroup/name or clientId, or a displayName that only one has"}
 			continue
 		}
 		credential, refusal := Decide(client, c.Claims, &policy)
 		results[i] = judge(c, credential, refusal)
+		if refusal != nil && !results[i].Passed {
+			results[i].explain(client, c.Claims, &policy, refusal)
+		}
 	}
 	return results
 }
@@ -78,11 +84,25 @@ func (n names) find(name string) *directory.ClientRecord {
 	return n.folded[strings.ToLower(name)]
 }
 
+// explain adds why a case was refused.
+func (r *Result) explain(client *directory.ClientRecord, claims []byte, policy *directory.FederationPolicy, refusal *oauth.Error) {
+	e := explain.Explain(&explain.Input{Code: refusal.Code, Token: explain.ReadToken(compact(claims)), Client: client, Policy: policy})
+	r.Class, r.Why = string(e.Class), e.Summary
+	if e.Fix != nil {
+		r.Why += " " + e.Fix.Text
+	}
+}
+
+// compact is a token with these claims that nobody signed.
+func compact(claims []byte) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(claims) + "." + encode(make([]byte, 256))
+}
+
 // Decide is what the token path decides about a token with these claims, a
 // JSON object, but for its signature and times.
 func Decide(client *directory.ClientRecord, claims []byte, policy *directory.FederationPolicy) (*directory.Credential, *oauth.Error) {
-	encode := base64.RawURLEncoding.EncodeToString
-	assertion, refusal := federation.Parse(encode([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." + encode(claims) + "." + encode(make([]byte, 256)))
+	assertion, refusal := federation.Parse(compact(claims))
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -119,3 +119,25 @@ func TestClientsThatDifferInCase(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalsAreExplained: a case that fails because it is refused says which
+// near miss that is.
+func TestRefusalsAreExplained(t *testing.T) {
+	d, err := trust.Parse("", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := d.Clients(directory.Relaxed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for claims, class := range map[string]string{"iss: https://i.example/, sub: main, aud: a": "NM2", "iss: https://i.example, sub: Main, aud: a": "NM1", "iss: https://i.example, sub: other, aud: a": ""} {
+		cases, err := trust.ParseCases("", []byte("version: 1\ncases: [{name: x, client: shop, claims: {"+claims+"}, credential: main}]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := Run(clients, cases)[0]; r.Passed || r.Class != class || r.Why == "" {
+			t.Errorf("%s: %+v", claims, r)
+		}
+	}
+}
