@@ -83,7 +83,7 @@ model: ## Check the model of docs/consistency.md in two million random schedules
 
 .PHONY: postgres
 postgres: ## Run on PostgreSQL the tests of the store and of what stands on it
-	$(GO) run ./test/postgres/with $(GO) test -count=1 -p 1 ./internal/store/... ./internal/keys ./internal/graph ./internal/arm ./internal/trustapi ./internal/trail
+	$(GO) run ./test/postgres/with $(GO) test -count=1 -p 1 ./internal/store/... ./internal/keys ./internal/graph ./internal/arm ./internal/trustapi ./internal/trail ./internal/server
 
 .PHONY: replicas
 replicas: ## Try everything about replicas 1,000 times, and reading one's writes 10,000 times (about an hour)
