@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"cambio/internal/config"
-	"cambio/internal/explain"
 	"cambio/internal/directory"
+	"cambio/internal/explain"
 	"cambio/internal/metrics"
 	"cambio/internal/oauth"
 	"cambio/internal/trust"
