@@ -17,7 +17,7 @@ import (
 func storeConfig(cfg config.Config, log *slog.Logger) store.Config {
 	d := cfg.Database
 	host, _ := os.Hostname() // empty when there is none
-	return store.Config{Path: d.Path, DSN: d.DSN, AcceptLostWrites: d.AcceptLostWrites, PollInterval: d.PollInterval, Readers: d.Connections,
+	return store.Config{Path: d.Path, DSN: d.DSN, AcceptLostWrites: d.AcceptLostWrites, RequireStandby: d.RequireStandby, PollInterval: d.PollInterval, Readers: d.Connections,
 		Replica: host + "/" + strconv.Itoa(os.Getpid()), Logger: log}
 }
 

@@ -63,6 +63,7 @@ type Database struct {
 	PollInterval     time.Duration `yaml:"poll_interval" doc:"How often changes of other servers and of commands are looked for. Decisions do not depend on it: they are checked when they are recorded. Signing keys made or removed elsewhere are found by it."`
 	Connections      int           `yaml:"connections" doc:"Connections for reading. A server has three more, two for writing and one that looks for changes."`
 	AcceptLostWrites bool          `yaml:"accept_lost_writes" doc:"Start on a PostgreSQL database that may lose what it acknowledged (synchronous_commit, fsync or full_page_writes off). A deleted credential may then be trusted again after a crash."`
+	RequireStandby   bool          `yaml:"require_standby" doc:"Issue and write nothing on a PostgreSQL database whose commits wait for no standby (synchronous_standby_names is empty): for installations that fail over, so that a new primary without that setting is not used."`
 }
 
 // DSNEnv is the environment variable that may hold the data source name.

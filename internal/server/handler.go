@@ -96,24 +96,33 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 		s.logRequest(r, request{message: "management request", pattern: m.route.pattern, status: recorder.status, traceID: ids.TraceID, correlationID: ids.CorrelationID,
 			tenant: call.Tenant.ID, client: call.Caller.AppID, began: began})
 	}()
+	if s.opt.DB.Replicated() {
+		s.confirmed(recorder, r, call, m.route.api, func(w http.ResponseWriter) { s.answerManaged(w, r, m, call) })
+		return
+	}
+	s.answerManaged(recorder, r, m, call)
+}
+
+// answerManaged authenticates the caller, and answers.
+func (s *Server) answerManaged(w http.ResponseWriter, r *http.Request, m match, call *management.Call) {
 	tenant, caller, err := s.authenticate(r)
 	switch {
 	case errors.Is(err, errUnauthenticated):
 		s.challenge(w)
-		fail(recorder, m.route.api, http.StatusUnauthorized, "InvalidAuthenticationToken", "Access token validation failure: "+err.Error()+".", call)
+		fail(w, m.route.api, http.StatusUnauthorized, "InvalidAuthenticationToken", "Access token validation failure: "+err.Error()+".", call)
 	case err != nil:
 		s.opt.Log.Error("a caller could not be authenticated", "error", err)
 		w.Header().Set("Retry-After", "1")
-		fail(recorder, m.route.api, http.StatusServiceUnavailable, "ServiceUnavailable", "The directory cannot be read at the moment. Try again.", call)
+		fail(w, m.route.api, http.StatusServiceUnavailable, "ServiceUnavailable", "The directory cannot be read at the moment. Try again.", call)
 	case !caller.Holds(m.route.permission):
-		fail(recorder, m.route.api, http.StatusForbidden, "Authorization_RequestDenied",
+		fail(w, m.route.api, http.StatusForbidden, "Authorization_RequestDenied",
 			"Insufficient privileges to complete the operation. It takes the app role '"+string(m.route.permission)+"' of the management resource.", call)
 	case !s.allowances[m.route.rate].Allow(tenant.ID, caller.PrincipalID):
 		w.Header().Set("Retry-After", "1")
-		fail(recorder, m.route.api, http.StatusTooManyRequests, "TooManyRequests",
+		fail(w, m.route.api, http.StatusTooManyRequests, "TooManyRequests",
 			"The caller sent more "+string(m.route.rate)+" requests than its allowance. Send this one again after a second.", call)
 	case !m.route.conditional && guarded(r):
-		fail(recorder, m.route.api, http.StatusBadRequest, "Request_BadRequest", management.NoPreconditionsMessage, call)
+		fail(w, m.route.api, http.StatusBadRequest, "Request_BadRequest", management.NoPreconditionsMessage, call)
 	default:
 		call.Tenant, call.Caller = tenant, caller
 		call.Remaining = s.allowances[m.route.rate].Left(tenant.ID, caller.PrincipalID)
@@ -123,7 +132,7 @@ func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, m match) {
 			}
 			return err
 		}
-		s.manage(recorder, r, m.route, call)
+		s.manage(w, r, m.route, call)
 	}
 }
 

@@ -150,6 +150,27 @@ func (h history) Stale() bool { return h.feed.epoch.Load() != h.epoch }
 // may have lost what it held before, as in a failover.
 func (db *DB) History() interface{ Stale() bool } { return history{&db.feed, db.feed.epoch.Load()} }
 
+// Replicated reports whether a database's commits wait for a standby. What can
+// be read there may not have got so far yet; see Confirm.
+func (db *DB) Replicated() bool { return db.replicated.Load() }
+
+// Confirm returns nil once what was read since the History was taken is on the
+// standby, so that no failover undoes it. A write that nobody was answered for
+// can be read before that, when the wait for the standby was cut short by a
+// crash of the server or by somebody.
+//
+// It is a write of nothing, whose commit waits for all that came before it.
+// Errors: ErrOutdated if the database may have lost meanwhile what was read,
+// and those of Write.
+func (db *DB) Confirm(ctx context.Context, since interface{ Stale() bool }) error {
+	return db.Maintain(ctx, func(*Tx) error {
+		if since.Stale() {
+			return ErrOutdated
+		}
+		return nil
+	})
+}
+
 // Sync publishes what other processes have changed. After it returns, records
 // include every write that had returned, anywhere, before it was called.
 // Errors: ErrUnavailable, or that of ctx.

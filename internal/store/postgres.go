@@ -120,7 +120,7 @@ func (db *DB) admit(ctx context.Context, conn *pgx.Conn) error {
 	if db.cfg.AcceptLostWrites {
 		return nil
 	}
-	return checkSettings(ctx, conn)
+	return db.checkSettings(ctx, conn)
 }
 
 // lookAtSettings looks again at what admit looked at: settings can be changed
@@ -137,7 +137,7 @@ func (db *DB) lookAtSettings(ctx context.Context) {
 		return // what is out of reach records nothing either
 	}
 	defer conn.Close()
-	err = conn.Raw(func(driverConn any) error { return checkSettings(ctx, driverConn.(*stdlib.Conn).Conn()) })
+	err = conn.Raw(func(driverConn any) error { return db.checkSettings(ctx, driverConn.(*stdlib.Conn).Conn()) })
 	before := db.unfit.Load()
 	switch {
 	case errors.As(err, new(*settingError)):
@@ -155,7 +155,7 @@ type settingError struct{ text string }
 
 func (e *settingError) Error() string { return e.text }
 
-func checkSettings(ctx context.Context, conn *pgx.Conn) error {
+func (db *DB) checkSettings(ctx context.Context, conn *pgx.Conn) error {
 	for _, s := range []struct{ setting, refused, loss string }{
 		{"synchronous_commit", "off", "a crash of the server loses the last writes"},
 		{"fsync", "off", "a power failure destroys the database"},
@@ -170,21 +170,42 @@ func checkSettings(ctx context.Context, conn *pgx.Conn) error {
 			return &settingError{fmt.Sprintf("its setting %s is %s, so that %s; set it to on, or accept that with database.accept_lost_writes", s.setting, value, s.loss)}
 		}
 	}
-	return checkReplication(ctx, conn)
+	return db.checkReplication(ctx, conn)
 }
 
 // checkReplication refuses a level of synchronous_commit that does not wait
-// for the standby that the server is told to wait for.
-func checkReplication(ctx context.Context, conn *pgx.Conn) error {
+// for the standby that the server is told to wait for, and a server that is
+// told to wait for none if there must be one.
+func (db *DB) checkReplication(ctx context.Context, conn *pgx.Conn) error {
 	var level, standbys string
 	err := conn.QueryRow(ctx, "SELECT current_setting('synchronous_commit'), coalesce(current_setting('synchronous_standby_names', true), '')").Scan(&level, &standbys)
 	if err != nil {
 		return err
 	}
-	if standbys != "" && (level == "local" || level == "remote_write") {
+	switch waits := standbys != ""; {
+	case waits && (level == "local" || level == "remote_write"):
 		return &settingError{fmt.Sprintf("its setting synchronous_commit is %s, so that a failover to a standby (%s) loses the last writes; set it to on, or accept that with database.accept_lost_writes", level, standbys)}
+	case !waits && db.cfg.RequireStandby:
+		return &settingError{"its setting synchronous_standby_names is empty, so that a failover loses the last writes, and database.require_standby is on; set it, or turn that off"}
+	default:
+		db.replicated.Store(waits)
+		db.warnOfFollowers(ctx, conn, waits)
 	}
 	return nil
+}
+
+// warnOfFollowers logs, when it begins to be so, that the server is copied
+// without waiting for a copy. There are good reasons for such copies, as
+// reports and backups; a failover is none.
+func (db *DB) warnOfFollowers(ctx context.Context, conn *pgx.Conn, waits bool) {
+	var followers int
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_replication").Scan(&followers); err != nil {
+		return // an engine of another kind, which has no such view
+	}
+	unwaited := followers > 0 && !waits
+	if !db.unwaited.Swap(unwaited) && unwaited {
+		db.cfg.Logger.Warn("the database is replicated and waits for no standby (synchronous_standby_names is empty): a failover would lose what was acknowledged last, deletions too")
+	}
 }
 
 // postgresLosesTransaction reports whether the connection or the transaction

@@ -23,6 +23,9 @@ type Config struct {
 	// AcceptLostWrites allows a PostgreSQL database that may lose writes which
 	// it has acknowledged.
 	AcceptLostWrites bool
+	// RequireStandby refuses a PostgreSQL database whose commits wait for no
+	// standby.
+	RequireStandby bool
 	// CheckAtOnce is up to which size in bytes all of an SQLite database is
 	// checked for damage before it is used. Of a larger one the tables that
 	// decide are, for two seconds at most, and the rest while it is used.
@@ -105,6 +108,9 @@ type DB struct {
 	// Why nothing may be written, found while the database was in use; nil: it
 	// may.
 	unfit atomic.Pointer[error]
+	// Of PostgreSQL: commits wait for a standby; there are copies that they do
+	// not wait for.
+	replicated, unwaited atomic.Bool
 }
 
 // WriteFailed reports whether the last batch that a writer tried did not

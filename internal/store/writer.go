@@ -143,7 +143,7 @@ type writer struct {
 	queue    chan *job
 	session  *session  // nil: to be opened by the next batch
 	used     time.Time // when the session was used last
-	reopens  bool      // a session before it failed
+	reopens  bool      // there was a session before it
 	batch    []*job
 	lingerer *time.Timer
 
@@ -289,14 +289,14 @@ func (w *writer) attempt(ctx context.Context, results []error, decisions []*job)
 	return w.transact(ctx, results)
 }
 
-// open opens a session. What was known before it does not count: the last one
-// may have ended because another server took the database over.
+// open opens a session. What was known before it does not count: another server
+// may have taken the database over since. SQLite has no other server.
 func (w *writer) open(ctx context.Context) (*session, error) {
 	s, err := openSession(ctx, w.db)
 	if err != nil {
 		return nil, err
 	}
-	if w.reopens {
+	if w.reopens || w.db.postgres() {
 		var head int64
 		if err := s.known.QueryRowContext(ctx, feedPosition).Scan(&head); err != nil {
 			s.close()

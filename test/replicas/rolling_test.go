@@ -279,12 +279,17 @@ type pair struct{ primary, standby *postgres.Server }
 
 func (p *pair) address() string { return fmt.Sprintf("127.0.0.1:%d", p.primary.Port) }
 
-// follow gives the primary a standby, and waits until commits wait for it: what
-// was acknowledged before that would be lost if it took over at once.
+// follow gives the primary a standby that commits wait for.
 func (p *pair) follow(ctx context.Context) (err error) {
 	if p.standby, err = p.primary.Standby(ctx); err != nil {
 		return err
 	}
+	return p.wait(ctx)
+}
+
+// wait makes commits wait for the standby, and returns when they do: what was
+// acknowledged before that would be lost if it took over at once.
+func (p *pair) wait(ctx context.Context) (err error) {
 	if err := p.primary.Set(ctx, "synchronous_standby_names", "*"); err != nil {
 		return err
 	}

@@ -97,3 +97,43 @@ func become(try func() error, works bool) error {
 		}
 	}
 }
+
+// TestStandbyThatNobodyWaitsFor: it is warned of, or refused where one must be
+// waited for, until it is.
+func TestStandbyThatNobodyWaitsFor(t *testing.T) {
+	pair := &pair{primary: database(t)}
+	t.Cleanup(pair.close)
+	var err error
+	if pair.standby, err = pair.primary.Standby(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	opened, err := store.Open(store.Config{DSN: pair.primary.DSN(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opened.Replicated() {
+		t.Error("commits seem to wait for a standby, and do not")
+	}
+	if err := opened.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(log.String(), "synchronous_standby_names is empty"); got != 1 {
+		t.Errorf("%d warnings; want 1:\n%s", got, &log)
+	}
+	required := store.Config{DSN: pair.primary.DSN(), RequireStandby: true, Logger: slog.New(slog.DiscardHandler)}
+	if opened, err := store.Open(required); err == nil || !strings.Contains(err.Error(), "database.require_standby") {
+		t.Errorf("a required standby that nobody waits for: %v", err)
+		opened.Close()
+	}
+	if err := pair.wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if opened, err = store.Open(required); err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	if !opened.Replicated() {
+		t.Error("commits seem to wait for no standby, and do")
+	}
+}

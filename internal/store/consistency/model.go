@@ -25,8 +25,11 @@ type world struct {
 	tracing bool
 	now     int           // number of steps so far
 	absent  [objects]bool // an object that allows nothing is one that does not exist
+	young   bool          // replicas may have no sessions yet
+	managed bool          // somebody reads by the management APIs
 
 	exchanges []*exchange
+	readings  []*reading
 }
 
 // variant is a protocol with a mistake. The zero value is the protocol.
@@ -45,6 +48,8 @@ type variant struct {
 	positionBeforeMarks bool // what was known is forgotten after the new position is taken
 	absenceOfAnyEpoch   bool // a refusal may rest on the absence of what a failover brought back
 	shareAbsence        bool // who joins a load takes from it that there is no such object
+	readUnconfirmed     bool // what was read is told although no standby may have it
+	keepFirst           bool // what was read before the first session counts
 }
 
 // database is what is committed. A commit is visible in one step; in another
@@ -82,11 +87,12 @@ type replica struct {
 	loading [objects]*loading // that others may join
 	cleared int               // counts how often the cache was emptied
 
-	broken    bool     // the session of the writer of decisions is lost
+	broken    bool     // the session of the writer of decisions is lost, or there was none yet
 	writing   *process // whose record that writer has in hand
-	unmanaged bool     // the session of the other writer is lost
+	unmanaged bool     // the session of the other writer is, likewise
 	managing  *process // whose write that one has in hand
 	forgets   *process // who is about to forget everything
+	begun     bool     // something was recorded
 }
 
 // loading is a load that others may join.
@@ -108,6 +114,14 @@ type entry struct {
 type exchange struct {
 	began, ended int
 	answered     bool // with a decision; not 503, not lost in a crash
+	allowed      bool
+}
+
+// reading is a management request that reads, for the comparison afterwards.
+type reading struct {
+	began, ended int
+	object       object
+	answered     bool
 	allowed      bool
 }
 
@@ -193,6 +207,9 @@ func (w *world) failover() {
 	w.db.term, w.db.locked = term, nil
 	w.replicate()
 	for _, r := range w.reps {
+		if w.wrong.keepFirst && !r.begun {
+			continue // it has no session that could be lost
+		}
 		r.broken, r.unmanaged = true, true
 	}
 }

@@ -11,20 +11,22 @@ import (
 )
 
 var variants = map[string]variant{
-	"no validation":                         {noValidation: true},
-	"stale looked for before applied":       {staleBeforeApplied: true},
-	"applied advances before drops":         {advanceBeforeDrop: true},
-	"old loads are stored":                  {storeOldLoads: true},
-	"evicted records stay fresh":            {evictedStaysFresh: true},
-	"second decision on the same records":   {retryWithoutReading: true},
-	"second decision of any epoch":          {secondOfAnyEpoch: true},
-	"caches outlive a failover":             {keepCaches: true},
-	"writes without the lock":               {writeWithoutLock: true},
-	"answers before the commit":             {answerBeforeCommit: true},
-	"answers although the commit is unsure": {answerWhenInDoubt: true},
-	"new position before marks":             {positionBeforeMarks: true},
-	"absence is shared":                     {shareAbsence: true},
-	"absence of any epoch":                  {absenceOfAnyEpoch: true},
+	"no validation":                          {noValidation: true},
+	"stale looked for before applied":        {staleBeforeApplied: true},
+	"applied advances before drops":          {advanceBeforeDrop: true},
+	"old loads are stored":                   {storeOldLoads: true},
+	"evicted records stay fresh":             {evictedStaysFresh: true},
+	"second decision on the same records":    {retryWithoutReading: true},
+	"second decision of any epoch":           {secondOfAnyEpoch: true},
+	"caches outlive a failover":              {keepCaches: true},
+	"writes without the lock":                {writeWithoutLock: true},
+	"answers before the commit":              {answerBeforeCommit: true},
+	"answers although the commit is unsure":  {answerWhenInDoubt: true},
+	"new position before marks":              {positionBeforeMarks: true},
+	"absence is shared":                      {shareAbsence: true},
+	"absence of any epoch":                   {absenceOfAnyEpoch: true},
+	"reads without confirmation":             {readUnconfirmed: true},
+	"what was read before the first session": {keepFirst: true},
 }
 
 // schedules is how many random orders are tried: some in the usual test run,
@@ -60,7 +62,7 @@ func TestProtocol(t *testing.T) {
 func TestPlantedMistakesAreFound(t *testing.T) {
 	for name, wrong := range variants {
 		found := -1
-		for seed := range 200_000 {
+		for seed := range 1_000_000 {
 			w := newWorld(uint64(seed), wrong)
 			w.play()
 			if w.check() != "" {
@@ -92,10 +94,20 @@ func newWorld(seed uint64, wrong variant) *world {
 		w.absent[o] = w.random.IntN(3) == 0
 	}
 	w.replicate()
-	for i := range 2 + w.random.IntN(2) {
-		w.reps = append(w.reps, &replica{name: fmt.Sprintf("replica %d", i)})
+	n := 2 + w.random.IntN(2)
+	w.young, w.managed = w.random.IntN(4) == 0, w.random.IntN(4) == 0
+	for i := range n {
+		w.reps = append(w.reps, w.newReplica(fmt.Sprintf("replica %d", i)))
 	}
 	return w
+}
+
+// newReplica is a replica that was just started and has no sessions yet, or one
+// that has been at work for a while.
+func (w *world) newReplica(name string) *replica {
+	r := &replica{name: name, applied: w.db.head, begun: !w.young || w.random.IntN(3) > 0}
+	r.broken, r.unmanaged = !r.begun && !w.wrong.keepFirst, !r.begun && !w.wrong.keepFirst
+	return r
 }
 
 // play runs a random schedule: what begins when, and who makes the next step.
@@ -163,7 +175,13 @@ func (w *world) begin() {
 		o, allowed := object(w.random.IntN(objects)), w.random.IntN(2) == 0
 		w.spawn(fmt.Sprintf("write %d of object %d, %v", w.now, o, allowed), r, func(p *process) { p.writeCode(o, allowed, func() {}) })
 	case 3:
-		w.spawn("poll", r, func(p *process) { p.catchUp() })
+		if !w.managed {
+			w.spawn("poll", r, func(p *process) { p.catchUp() })
+			return
+		}
+		x := &reading{object: object(w.random.IntN(objects))}
+		w.readings = append(w.readings, x)
+		w.spawn(fmt.Sprintf("reading %d of object %d", len(w.readings)-1, x.object), r, func(p *process) { p.readCode(x) })
 	default:
 		x := new(exchange)
 		w.exchanges = append(w.exchanges, x)
@@ -177,7 +195,7 @@ func (w *world) crash() {
 	old := w.reps[i]
 	old.life++
 	w.note(old.name + " crashes")
-	w.reps[i] = &replica{name: old.name, applied: w.db.head, life: 0}
+	w.reps[i] = w.newReplica(old.name)
 }
 
 // check compares what was answered with what the database held: every decision
@@ -201,25 +219,31 @@ func (w *world) check() string {
 		if count[x] != 1 || said[x] != x.allowed {
 			return fmt.Sprintf("exchange %d was answered %v and has %d records", n, x.allowed, count[x])
 		}
-		if x.allowed && (!w.was(0, true, x) || !w.was(1, true, x)) {
+		if x.allowed && (!w.was(0, true, x.began, x.ended) || !w.was(1, true, x.began, x.ended)) {
 			return fmt.Sprintf("exchange %d, from step %d to %d, was allowed although it was not at any moment of it", n, x.began, x.ended)
 		}
-		if !x.allowed && !w.was(0, false, x) && !w.was(1, false, x) {
+		if !x.allowed && !w.was(0, false, x.began, x.ended) && !w.was(1, false, x.began, x.ended) {
 			return fmt.Sprintf("exchange %d, from step %d to %d, was refused although it was allowed at every moment of it", n, x.began, x.ended)
+		}
+	}
+	for n, x := range w.readings {
+		if x.answered && !w.was(x.object, x.allowed, x.began, x.ended) {
+			return fmt.Sprintf("reading %d, from step %d to %d, found %v, which it was at no moment of it", n, x.began, x.ended, x.allowed)
 		}
 	}
 	return ""
 }
 
-// was reports whether an object was in a state at some moment of an exchange.
-func (w *world) was(o object, allowed bool, x *exchange) bool {
+// was reports whether an object was in a state at some moment between two
+// steps.
+func (w *world) was(o object, allowed bool, began, ended int) bool {
 	history := w.db.history[o]
 	for i, v := range history {
 		ends := w.now + 1
 		if i+1 < len(history) {
 			ends = history[i+1].from
 		}
-		if v.allowed == allowed && v.from <= x.ended && ends >= x.began {
+		if v.allowed == allowed && v.from <= ended && ends >= began {
 			return true
 		}
 	}

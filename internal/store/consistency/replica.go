@@ -163,6 +163,7 @@ func (p *process) record(x *exchange, allowed bool, entries [objects]*entry, val
 	if r.broken {
 		p.reopen(&r.broken)
 	}
+	r.begun = true
 	if !validate && r.epoch != epoch && !p.w.wrong.secondOfAnyEpoch {
 		return unavailable
 	}
@@ -343,6 +344,46 @@ func (p *process) writeCode(o object, allowed bool, returned func()) {
 	p.advance(r.epoch, seq)
 	p.step("advance past the write")
 	returned()
+}
+
+// readCode is a management request that reads: Server.confirmed and DB.Confirm.
+// What it confirms by is a write of nothing.
+func (p *process) readCode(x *reading) {
+	r, db := p.rep, &p.w.db
+	x.began = p.w.now
+	since := r.epoch
+	p.step("begin to read for a manager")
+	allowed := db.allowed[x.object]
+	p.step("read for a manager")
+	if p.w.wrong.readUnconfirmed {
+		x.answered, x.allowed, x.ended = true, allowed, p.w.now
+		return
+	}
+	for r.managing != nil {
+		p.step("wait for the other writer, to confirm")
+	}
+	r.managing = p
+	defer func() { r.managing = nil }()
+	if r.unmanaged {
+		p.reopen(&r.unmanaged)
+	}
+	for db.locked != nil {
+		p.step("wait for the lock, to confirm")
+	}
+	db.locked = p
+	term := db.term
+	p.step("lock the head, to confirm")
+	if r.epoch != since || db.term != term || r.unmanaged {
+		return
+	}
+	db.unlock(p)
+	p.step("wait for the standby, to confirm")
+	if db.term != term {
+		return
+	}
+	p.w.replicate()
+	x.answered, x.allowed, x.ended = true, allowed, p.w.now
+	p.step("confirm")
 }
 
 // commitOutOfOrder is what happens without the lock: two writes number
