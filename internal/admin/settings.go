@@ -26,8 +26,6 @@ type Settings struct {
 	FederatedTokenFile string
 
 	From string // where they come from, for people
-
-	fromState bool // they are those of a development server
 }
 
 // Flags are the settings that a command line gave; empty ones were not given.
@@ -36,9 +34,12 @@ type Flags struct {
 	State                                                                    string // state folder of a development server
 }
 
+// developmentServer is how From begins for settings of a state folder.
+const developmentServer = "the development server"
+
 // IsDevelopment reports whether the settings are those that a development
 // server left.
-func (s Settings) IsDevelopment() bool { return s.fromState }
+func (s Settings) IsDevelopment() bool { return strings.HasPrefix(s.From, developmentServer) }
 
 // SettingsError says which setting is missing or wrong: one that was given, or
 // a file that it names.
@@ -82,7 +83,7 @@ func (v variables) or(flag string, env func(string) string) string {
 // may be empty.
 func Resolve(f Flags, env func(string) string, defaultState string) (Settings, error) {
 	s, err := ResolveServer(f, env, defaultState)
-	if err != nil || s.fromState {
+	if err != nil || s.IsDevelopment() {
 		return s, err
 	}
 	return s, s.credentials(f, env)
@@ -219,7 +220,7 @@ func fromState(dir string) (Settings, error) {
 		return Settings{}, fmt.Errorf("%s: %w", file, err)
 	}
 	return Settings{Authority: state.BaseURL, Tenant: state.TenantID, CAFile: state.CAFile, AccessToken: state.AccessToken,
-		ClientID: state.ClientID, FederatedTokenFile: state.FederatedTokenFile, From: "the development server in " + dir, fromState: true}, nil
+		ClientID: state.ClientID, FederatedTokenFile: state.FederatedTokenFile, From: developmentServer + " in " + dir}, nil
 }
 
 // maxSettingsFile bounds files that hold a token or a certificate, in bytes.
