@@ -91,7 +91,7 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 func (e *Endpoint) record(ctx context.Context, x *exchange, refusal *oauth.Error, basis interface{ Stale() bool }) error {
 	ctx, span := tracing.Start(ctx, "record decision")
 	defer span.End()
-	return e.cfg.Recorder.RecordDecision(context.WithoutCancel(ctx), x.decision(refusal), basis)
+	return e.cfg.Recorder.RecordDecision(context.WithoutCancel(ctx), e.decision(x, refusal), basis)
 }
 
 // subject is what the request says of itself, as far as it is known.
@@ -234,9 +234,9 @@ func (e *Endpoint) directoryRefusal(err error, x *exchange) *oauth.Error {
 }
 
 // decision is the audit record of the exchange.
-func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
+func (e *Endpoint) decision(x *exchange, refusal *oauth.Error) *audit.Decision {
 	d := &audit.Decision{At: x.started, CorrelationID: x.correlationID, TraceID: x.traceID, Source: x.source, Skipped: int(x.skipped),
-		ClientID: oauth.Show(x.request.clientID), Allowed: refusal == nil}
+		ClientID: oauth.Show(x.request.clientID), Allowed: refusal == nil, Explanation: e.stored(x, refusal)}
 	if refusal != nil {
 		d.Code = int(refusal.Code)
 	}
