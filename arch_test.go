@@ -58,9 +58,10 @@ var mayImport = map[string][]string{
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/tracing", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson", "internal/tracing"},
 	"cmd/cambio": {"internal/admin", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/directory", "internal/keys", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
-		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/tracing", "internal/tracing/otlp", "internal/trail", "internal/trust"},
+		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/tracing", "internal/tracing/otlp", "internal/trail", "internal/trust", "workload"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
+	"workload":                           {"internal/strictjson"},
 	"cambiotest":                         {"internal/development"},
 	"internal/store/consistency":         {},
 	"internal/store/storetest":           {"internal/audit", "internal/directory", "internal/store"},
@@ -90,6 +91,7 @@ var mayDial = map[string]string{
 	"internal/trail":        "sends audit records to the collector that an operator configured",
 	"internal/tracing/otlp": "sends spans to the collector that an operator configured",
 	"internal/oidc":         "the guarded client for discovery documents and key sets of issuers",
+	"workload":              "the workload's side: asks its platform for a token, and exchanges it",
 	"resourceserver":        "runs in other people's APIs and fetches cambio's own keys",
 }
 

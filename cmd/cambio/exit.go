@@ -8,6 +8,7 @@ import (
 
 	"cambio/internal/admin"
 	"cambio/internal/trail"
+	"cambio/workload"
 )
 
 // Exit codes.
@@ -39,8 +40,12 @@ func exitCode(err error) int {
 	}
 	var usage usageError
 	var settings *admin.SettingsError
-	if errors.As(err, &usage) || errors.As(err, &settings) {
+	var missing *workload.SettingsError
+	if errors.As(err, &usage) || errors.As(err, &settings) || errors.As(err, &missing) {
 		return exitUsage
+	}
+	if refused := (*workload.RefusedError)(nil); errors.As(err, &refused) && refused.Status < 500 {
+		return exitDenied
 	}
 	if pending := new(pendingError); errors.As(err, pending) {
 		return exitPending

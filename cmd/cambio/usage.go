@@ -13,6 +13,7 @@ import (
 const (
 	groupServer     = "server"
 	groupManagement = "management"
+	groupWorkload   = "workload"
 )
 
 // usage prints how a command is used: like cobra's own, with the connection

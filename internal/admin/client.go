@@ -302,7 +302,7 @@ func (c *Client) unreachable(err error) error {
 		return fmt.Errorf("%s: %w; name the certificate authority with --ca FILE or CAMBIO_CA_FILE", c.cfg.Authority, err)
 	case errors.As(err, &host):
 		return fmt.Errorf("%s: %w; use the name that the certificate is for", c.cfg.Authority, err)
-	case strings.HasPrefix(c.cfg.From, "the development server"):
+	case c.cfg.IsDevelopment():
 		return fmt.Errorf("%s cannot be reached: %w; is `cambio dev` still running? (%s)", c.cfg.Authority, err, c.cfg.From)
 	}
 	return fmt.Errorf("%s cannot be reached: %w", c.cfg.Authority, err)

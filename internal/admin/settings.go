@@ -34,6 +34,13 @@ type Flags struct {
 	State                                                                    string // state folder of a development server
 }
 
+// developmentServer is how From begins for settings of a state folder.
+const developmentServer = "the development server"
+
+// IsDevelopment reports whether the settings are those that a development
+// server left.
+func (s Settings) IsDevelopment() bool { return strings.HasPrefix(s.From, developmentServer) }
+
 // SettingsError says which setting is missing or wrong: one that was given, or
 // a file that it names.
 type SettingsError struct{ error }
@@ -75,6 +82,16 @@ func (v variables) or(flag string, env func(string) string) string {
 // server, it looks for a development server in the folder defaultState, which
 // may be empty.
 func Resolve(f Flags, env func(string) string, defaultState string) (Settings, error) {
+	s, err := ResolveServer(f, env, defaultState)
+	if err != nil || s.IsDevelopment() {
+		return s, err
+	}
+	return s, s.credentials(f, env)
+}
+
+// ResolveServer is Resolve for those who bring a token of their own: who calls
+// may stay open. An access token is only set from a development server.
+func ResolveServer(f Flags, env func(string) string, defaultState string) (Settings, error) {
 	if f.State != "" {
 		if f != (Flags{State: f.State}) {
 			return Settings{}, settingsErrorf("--state says everything about the connection; leave the other connection flags out")
@@ -93,10 +110,11 @@ func Resolve(f Flags, env func(string) string, defaultState string) (Settings, e
 		return Settings{}, err
 	}
 	s := Settings{Authority: origin, Tenant: tenantVariables.or(f.Tenant, env), CAFile: caVariables.or(f.CAFile, env), From: "flags and environment"}
+	s.ClientID, s.FederatedTokenFile = clientVariables.or(f.ClientID, env), federatedTokenVariables.or(f.FederatedTokenFile, env)
 	if s.Tenant == "" {
 		s.Tenant = "adfs"
 	}
-	return s, s.credentials(f, env)
+	return s, nil
 }
 
 // withoutAuthority is for a command line without a server: that of a
@@ -138,16 +156,16 @@ func (s *Settings) credentials(f Flags, env func(string) string) error {
 			return settingsErrorf("--access-token-file excludes --client-id and --federated-token-file")
 		}
 		token, err := ReadToken(f.AccessTokenFile)
-		s.AccessToken = token
+		s.AccessToken, s.ClientID, s.FederatedTokenFile = token, "", ""
 		return errors.Join(err, checkTenant(token, f.Tenant))
 	}
 	var err error
 	token := accessTokenVariables.or("", env)
 	if token != "" && f.ClientID == "" && f.FederatedTokenFile == "" {
+		s.ClientID, s.FederatedTokenFile = "", ""
 		s.AccessToken, err = oneWord(token, "CAMBIO_ACCESS_TOKEN")
 		return errors.Join(err, checkTenant(s.AccessToken, f.Tenant))
 	}
-	s.ClientID, s.FederatedTokenFile = clientVariables.or(f.ClientID, env), federatedTokenVariables.or(f.FederatedTokenFile, env)
 	const instead = "; or give an access token with --access-token-file FILE or CAMBIO_ACCESS_TOKEN"
 	switch {
 	case s.ClientID == "" && s.FederatedTokenFile == "":
@@ -202,7 +220,7 @@ func fromState(dir string) (Settings, error) {
 		return Settings{}, fmt.Errorf("%s: %w", file, err)
 	}
 	return Settings{Authority: state.BaseURL, Tenant: state.TenantID, CAFile: state.CAFile, AccessToken: state.AccessToken,
-		ClientID: state.ClientID, FederatedTokenFile: state.FederatedTokenFile, From: "the development server in " + dir}, nil
+		ClientID: state.ClientID, FederatedTokenFile: state.FederatedTokenFile, From: developmentServer + " in " + dir}, nil
 }
 
 // maxSettingsFile bounds files that hold a token or a certificate, in bytes.
