@@ -43,7 +43,8 @@ func noteChecksum(path string) error {
 		return err
 	}
 	// One that is torn by a crash equals none.
-	return os.WriteFile(path+checksumSuffix, []byte(sum), 0o600)
+	err = os.WriteFile(path+checksumSuffix, []byte(sum), 0o600)
+	return errors.Join(err, giveToOwner(path, path+checksumSuffix))
 }
 
 // hasLog reports whether there may be something in the log of a database.
