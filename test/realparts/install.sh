@@ -96,11 +96,27 @@ kubectl_command() {
   fi
 }
 
+# Builds a program of the module tools into a folder of its own, again when the module's versions change.
+tool() {
+  local name=$1 package=$2 out=$cache/tools/$1/$1
+  if [ "$out" -nt "$here/tools/go.mod" ]; then
+    say "$name: $out"
+    return
+  fi
+  mkdir -p "$cache/tools/$name"
+  build() {
+    cd "$here/tools" && GOTOOLCHAIN=local CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out.tmp.$$" "$package" && mv "$out.tmp.$$" "$out"
+  }
+  with_progress "$name" build || lack "$name"
+}
+
 debian_packages
 npm_packages
 go_modules
 kubernetes_command kube-apiserver
 kubectl_command
+tool act github.com/nektos/act
+tool kubelogin github.com/Azure/kubelogin
 
 if [ "$missing" -gt 0 ]; then
   say "$missing part(s) missing: their tests will be skipped"

@@ -23,11 +23,13 @@ type Part string
 
 // The parts that tests ask for.
 const (
+	Act           Part = "act"
 	AzureCLI      Part = "az"
 	Etcd          Part = "etcd"
 	GoClients     Part = "Go client libraries"
 	KubeAPIServer Part = "kube-apiserver"
 	Kubectl       Part = "kubectl"
+	Kubelogin     Part = "kubelogin"
 	NodeClients   Part = "npm client libraries"
 	OIDCProvider  Part = "npm oidc-provider"
 	PgBouncer     Part = "pgbouncer"
@@ -89,8 +91,10 @@ func locate(p Part) (string, error) {
 		return built(p)
 	case KubeAPIServer:
 		return built(p)
+	case Act, Kubelogin:
+		return tool(p)
 	case NodeClients:
-		return nodePackages("@azure/identity", "@azure/msal-node", "@azure/arm-msi", "@microsoft/microsoft-graph-client", "jose")
+		return nodePackages("@actions/core", "@azure/identity", "@azure/msal-node", "@azure/arm-msi", "@microsoft/microsoft-graph-client", "jose")
 	case OIDCProvider:
 		return nodePackages("oidc-provider")
 	case GoClients:
@@ -106,6 +110,16 @@ func built(p Part) (string, error) {
 		return "", err
 	}
 	return exec.LookPath(filepath.Join(cache, string(p)+"-"+KubernetesVersion))
+}
+
+// tool finds a program of the module tools that install.sh built. Its folder
+// holds nothing else, so that it can be put on a PATH.
+func tool(p Part) (string, error) {
+	cache, err := Cache()
+	if err != nil {
+		return "", err
+	}
+	return exec.LookPath(filepath.Join(cache, "tools", string(p), string(p)))
 }
 
 // nodePackages finds installed npm packages of test/clients/node, and node. It
