@@ -48,6 +48,26 @@ func filePlatform() Platform {
 	}
 }
 
+func variablePlatform() Platform {
+	return Platform{
+		Name: "variable", Title: "an environment variable", Level: Given,
+		Find: func(e Environment) (bool, string) {
+			if e.Variable == "" {
+				return false, "no variable is named"
+			}
+			return true, "the variable " + e.Variable + " is named"
+		},
+		Source: func(e Environment) Source {
+			return func(context.Context, string) (string, error) {
+				if e.Variable == "" {
+					return "", Settingsf("the source variable needs --variable NAME")
+				}
+				return oneToken([]byte(e.Env(e.Variable)), "the variable "+e.Variable)
+			}
+		},
+	}
+}
+
 func commandPlatform() Platform {
 	return Platform{
 		Name: "command", Title: "a program that prints the token", Level: Given,

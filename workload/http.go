@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/net/http/httpproxy"
+
 	"cambio/internal/strictjson"
 )
 
@@ -75,7 +77,7 @@ func appendFile(roots *x509.CertPool, file string) error {
 
 func newHTTPClient(roots *x509.CertPool) *http.Client {
 	transport := &http.Transport{
-		Proxy: proxy, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		Proxy: proxies(), TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: answerTimeout,
 		MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute,
@@ -84,14 +86,17 @@ func newHTTPClient(roots *x509.CertPool) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// proxy is that of the environment, but none for metadata servers, which are
-// on the machine itself.
-func proxy(r *http.Request) (*url.URL, error) {
-	host := r.URL.Hostname()
-	if ip, err := netip.ParseAddr(host); host == "metadata.google.internal" || err == nil && ip.IsLinkLocalUnicast() {
-		return nil, nil
+// proxies are those of the environment, but none for metadata servers, which
+// are on the machine itself.
+func proxies() func(*http.Request) (*url.URL, error) {
+	proxy := httpproxy.FromEnvironment().ProxyFunc()
+	return func(r *http.Request) (*url.URL, error) {
+		host := r.URL.Hostname()
+		if ip, err := netip.ParseAddr(host); host == "metadata.google.internal" || err == nil && ip.IsLinkLocalUnicast() {
+			return nil, nil
+		}
+		return proxy(r.URL)
 	}
-	return http.ProxyFromEnvironment(r)
 }
 
 // retrying repeats requests. All requests of this package may be repeated:

@@ -26,10 +26,9 @@ type Environment struct {
 	ReadFile func(string) ([]byte, error) // nil: os.ReadFile
 	HTTP     *http.Client                 // for the platform's own endpoints; nil: NewHTTPClient("")
 
-	File              string   // the file with the token, of the source "file"
-	Command           []string // the program that prints the token, and its arguments, of the source "command"
-	Variable          string   // the variable that holds the token, where the platform lets its user choose the name
-	ServiceConnection string   // id of the service connection, of Azure Pipelines
+	File     string   // the file with the token, of the source "file"
+	Variable string   // the variable that holds the token, of the source "variable"
+	Command  []string // the program that prints the token, and its arguments, of the source "command"
 }
 
 // Env is the value of a variable.
@@ -56,16 +55,6 @@ func (e Environment) Client() (*http.Client, error) {
 	return NewHTTPClient("")
 }
 
-// firstSet is the first variable that is set.
-func (e Environment) firstSet(names ...string) string {
-	for _, name := range names {
-		if name != "" && e.Env(name) != "" {
-			return name
-		}
-	}
-	return ""
-}
-
 // Level is how much a platform that was found says about this process. The
 // lowest level wins: a CI job on a machine of a cloud is that job.
 type Level int
@@ -90,9 +79,11 @@ type Platform struct {
 	Source func(Environment) Source
 }
 
-// Platforms are the platforms that this package knows.
+// Platforms are the platforms that this package knows. Those of workload/aws
+// and workload/spiffe may be appended.
 func Platforms() []Platform {
-	return []Platform{filePlatform(), commandPlatform(), kubernetesPlatform(), githubPlatform()}
+	return []Platform{filePlatform(), variablePlatform(), commandPlatform(), kubernetesPlatform(),
+		githubPlatform(), pipelinesPlatform(), gitlabPlatform(), terraformPlatform(), circlePlatform(), buildkitePlatform(), googlePlatform()}
 }
 
 // Look is what was seen of one platform.

@@ -15,6 +15,8 @@ import (
 
 	"cambio/internal/admin"
 	"cambio/workload"
+	"cambio/workload/aws"
+	"cambio/workload/spiffe"
 )
 
 // Forms of an access token.
@@ -43,6 +45,7 @@ func (f *workloadFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.scope, "scope", "", "`SCOPE`: what the access token is for, as in api://orders/.default (CAMBIO_SCOPE)")
 	flags.StringVar(&f.audience, "audience", "", "`AUDIENCE` of the platform's token (CAMBIO_AUDIENCE; default: "+workload.DefaultAudience+")")
 	flags.StringVar(&f.env.File, "file", "", "`FILE` with the platform's token (CAMBIO_FEDERATED_TOKEN_FILE)")
+	flags.StringVar(&f.env.Variable, "variable", "", "`NAME` of the environment variable that holds the platform's token")
 	flags.StringArrayVar(&f.env.Command, "command", nil, "`PROGRAM` that prints the platform's token; repeat the flag for its arguments")
 	flags.StringVar(&f.server.Authority, "authority", "", "`URL` of the server, an origin (CAMBIO_AUTHORITY, AZURE_AUTHORITY_HOST)")
 	flags.StringVar(&f.server.Tenant, "tenant", "", "`ID` or domain of the tenant (CAMBIO_TENANT, AZURE_TENANT_ID; default: the server's default tenant)")
@@ -63,7 +66,9 @@ func (f *workloadFlags) bind(cmd *cobra.Command) {
 }
 
 // platforms are all that cambio knows.
-func platforms() []workload.Platform { return workload.Platforms() }
+func platforms() []workload.Platform {
+	return slices.Concat(workload.Platforms(), []workload.Platform{spiffe.Platform()}, aws.Platforms())
+}
 
 func platformNames() []string {
 	var names []string

@@ -284,3 +284,20 @@ func TestEveryManagedRouteIsGuarded(t *testing.T) {
 		t.Errorf("only %d guarded routes found", guarded)
 	}
 }
+
+// The provider's one RSA key signs with every algorithm of RSA, as real
+// providers' do: Cognito signs with RS512.
+func TestProviderSignsWithEveryAlgorithm(t *testing.T) {
+	i, client, _ := start(t, Config{})
+	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"} {
+		form := exchangeForm(t, i, i.Info.Scope)
+		assertion, err := i.Provider.Mint(nil, map[string]any{"alg": alg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		form.Set("client_assertion", assertion)
+		if status, a := post(t, client, i.tokenURL(), form); status != 200 {
+			t.Errorf("%s: status %d: %v", alg, status, a["error_description"])
+		}
+	}
+}

@@ -108,7 +108,7 @@ func LoadIdentityProvider(issuer string, clock func() time.Time, keysPEM []byte)
 			return nil, err
 		}
 		// RSA keys sign RS and PS tokens alike, so the key must not be bound.
-		jwks = append(jwks, strings.Replace(string(public), `"alg":"RS256",`, "", 1))
+		jwks = append(jwks, strings.Replace(string(public), `,"alg":"RS256"`, "", 1))
 		p.keys = append(p.keys, k)
 	}
 	if len(p.keys) == 0 {

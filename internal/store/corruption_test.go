@@ -215,7 +215,7 @@ func wider(before, after map[string]string) (list []string) {
 
 // seeded makes a database that a process has in use, and copies its files:
 // they are what a kill leaves, with the last writes in the log. stopped is the
-// one file that a process leaves which ends in good order.
+// file that a process leaves which ends in good order, with its checksum.
 func seeded(t *testing.T) (e *estate, killed, stopped files, reference map[string]string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state", "cambio.db")
@@ -240,7 +240,7 @@ func seeded(t *testing.T) (e *estate, killed, stopped files, reference map[strin
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return e, killed, readFiles(t, path, ""), reference
+	return e, killed, readFiles(t, path, "", "-checksum"), reference
 }
 
 // outcome is what became of damaged databases.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -199,5 +200,37 @@ func TestLargeDatabaseIsCheckedInUse(t *testing.T) {
 	}
 	if err := db.RecordDecision(t.Context(), &audit.Decision{}, nil); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a damaged database: %v", err)
+	}
+}
+
+// TestDamageFromBeforeTheEnd: a database that is what it was when it was closed
+// opens at once, and damage that it had by then is found while it is used.
+func TestDamageFromBeforeTheEnd(t *testing.T) {
+	path := closed(t)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[strings.Index(string(raw), "api://AzureADTokenExchange")] ^= 2
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.NoteChecksum(path); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, store.Config{Path: path, Logger: slog.New(slog.DiscardHandler)})
+	for deadline := time.Now().Add(20 * time.Second); !db.WriteFailed(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the damage was not found")
+		}
+	}
+	if err := db.RecordDecision(t.Context(), &audit.Decision{}, nil); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a damaged database: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + "-checksum"); err == nil {
+		t.Error("a database that was found damaged has a checksum")
 	}
 }

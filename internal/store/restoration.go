@@ -166,7 +166,7 @@ func (r *Restoration) Close() error {
 }
 
 func (r *Restoration) removeCopy() {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
+	for _, suffix := range []string{"", "-wal", "-shm", checksumSuffix} {
 		_ = os.Remove(r.Path + suffix) // usually not there
 	}
 }

@@ -20,6 +20,8 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 	if err := checkLog(db.cfg.Path); err != nil {
 		return err
 	}
+	// Compared before anything is opened, which makes a log.
+	unchanged := closedInGoodOrder(db.cfg.Path)
 	var err error
 	if db.writers, err = openPool(db.cfg.Path, 1, false); err != nil {
 		return err
@@ -33,9 +35,11 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if large {
+	switch {
+	case unchanged:
+	case large:
 		err = checkTrust(ctx, conn)
-	} else {
+	default:
 		err = check(ctx, conn, "")
 	}
 	if err != nil {
@@ -47,7 +51,7 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 	if db.readers, err = openPool(db.cfg.Path, db.cfg.Readers, true); err != nil {
 		return err
 	}
-	if db.polling, err = openPool(db.cfg.Path, 1, true); err == nil && large {
+	if db.polling, err = openPool(db.cfg.Path, 1, true); err == nil && (unchanged || large) {
 		db.done.Go(db.checkLater)
 	}
 	return err
@@ -59,8 +63,9 @@ func (db *DB) isLarge() (bool, error) {
 	return err == nil && info.Size() > db.cfg.CheckAtOnce, err
 }
 
-// checkLater checks a large database while it is used. Nothing is issued any
-// more when it is damaged.
+// checkLater checks a database while it is used: a large one, or one that is
+// what it was when it was closed, but may have been damaged before that.
+// Nothing is issued any more when it is damaged.
 func (db *DB) checkLater() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -71,6 +76,10 @@ func (db *DB) checkLater() {
 		case <-ctx.Done():
 		}
 	}()
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Second): // the first requests come first
+	}
 	began := time.Now()
 	pool, err := openPool(db.cfg.Path, 1, true)
 	if err != nil {
@@ -87,9 +96,10 @@ func (db *DB) checkLater() {
 	case ctx.Err() != nil:
 	case err != nil:
 		db.unfit.Store(&errDamaged)
+		_ = os.Remove(db.cfg.Path + checksumSuffix) // the next start is to find it before it serves
 		db.cfg.Logger.Error("the database is damaged: nothing is issued or written any more; stop, and take the last good backup", "error", err)
 	default:
-		db.cfg.Logger.Info("the database was checked for damage and is sound", "took", time.Since(began).Round(time.Millisecond).String())
+		db.cfg.Logger.Debug("the database was checked for damage and is sound", "took", time.Since(began).Round(time.Millisecond).String())
 	}
 }
 

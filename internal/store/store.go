@@ -27,7 +27,8 @@ type Config struct {
 	// standby.
 	RequireStandby bool
 	// CheckAtOnce is up to which size in bytes all of an SQLite database is
-	// checked for damage before it is used. Of a larger one the tables that
+	// checked for damage before it is used, unless it was closed in good order
+	// and is what it was then: that is checked while it is used. Of a larger one the tables that
 	// decide are, for two seconds at most, and the rest while it is used.
 	// Default 128 MiB, which takes about two seconds.
 	CheckAtOnce int64
@@ -275,7 +276,16 @@ func (db *DB) Close() error {
 	db.stopping.Unlock()
 	db.done.Wait()
 	db.statements.close()
-	return db.disconnect()
+	if err := db.disconnect(); err != nil || db.postgres() {
+		return err
+	}
+	if db.unfit.Load() != nil {
+		return nil // it stays without a checksum
+	}
+	if err := noteChecksum(db.cfg.Path); err != nil {
+		db.cfg.Logger.Warn("the next start checks the database for damage before it serves: its checksum could not be noted", "error", err)
+	}
+	return nil
 }
 
 func (db *DB) disconnect() error {
