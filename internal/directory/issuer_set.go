@@ -113,6 +113,18 @@ func (r *TenantRecord) SetsOf(issuer string, now time.Time) []string {
 	return references
 }
 
+// ClosedSetsOf returns what SetsOf does not because it is too early or too late
+// for the issuer in that set.
+func (r *TenantRecord) ClosedSetsOf(issuer string, now time.Time) []string {
+	var references []string
+	for i := range r.sets[issuer] {
+		if m := &r.sets[issuer][i]; !m.open(now) {
+			references = append(references, m.reference)
+		}
+	}
+	return references
+}
+
 // IssuerBytes estimates the memory that managed issuers and sets take.
 func (r *TenantRecord) IssuerBytes() int {
 	n := 0

@@ -32,20 +32,26 @@ func (e *Explanation) describe(in *Input) {
 	if in.Token == nil {
 		return
 	}
-	e.Issuer = Issuer{Presented: in.Token.text("iss"), Keys: NotManaged, Fetch: in.Fetch}
-	if m := in.Managed; m != nil {
-		e.Issuer.Keys, e.Issuer.KeysAt = m.Mode, m.KeysAt.UTC()
-		if m.KeysAt.IsZero() {
-			e.Issuer.KeysAt = time.Time{}
-		}
-	}
-	for _, reference := range in.Sets {
-		e.Issuer.Sets = append(e.Issuer.Sets, setName(reference))
-	}
+	e.Issuer = issuerOf(in)
 	e.Key = keyOf(in)
 	e.Times.IssuedAt, e.Times.NotBefore, e.Times.Expires = in.Token.time("iat"), in.Token.time("nbf"), in.Token.time("exp")
 	e.Times.Verdict = verdictOn(&e.Times)
 	e.Claims = keep(in)
+}
+
+// issuerOf is how the token's issuer was resolved.
+func issuerOf(in *Input) Issuer {
+	i := Issuer{Presented: in.Token.text("iss"), Keys: NotManaged, Fetch: in.Fetch}
+	if m := in.Managed; m != nil {
+		i.Keys = m.Mode
+		if !m.KeysAt.IsZero() {
+			i.KeysAt = m.KeysAt.UTC()
+		}
+	}
+	for _, reference := range in.Sets {
+		i.Sets = append(i.Sets, setName(reference))
+	}
+	return i
 }
 
 func setName(reference string) string {
@@ -243,6 +249,23 @@ func (e *Explanation) ofOther(in *Input) bool {
 		return e.is(OtherIdentity, "client_id")
 	}
 	return false
+}
+
+// MeantElsewhere says, of a decision that is looked at later, that another
+// identity trusts the token.
+func (e *Explanation) MeantElsewhere(other *Elsewhere) {
+	if !e.MayBeElsewhere() {
+		return
+	}
+	e.Elsewhere = other
+	e.is(OtherIdentity, "client_id")
+	e.Advise()
+}
+
+// MayBeElsewhere reports whether the refusal may come from a wrong client id.
+func (e *Explanation) MayBeElsewhere() bool {
+	code := oauth.Code(e.Code)
+	return !e.Allowed && mismatched(code) && code != oauth.AudienceMismatch && e.Class != CredentialState
 }
 
 // ofCandidates takes the class of the closest credential that has one; what is

@@ -28,16 +28,10 @@ func keep(in *Input) Claims {
 	out := Claims{}
 	size := 0
 	for _, name := range names {
-		value, kind := in.Token.claim(name)
-		if kind == kindAbsent {
+		if _, present := in.Token.Claims.Raw(name); !present {
 			continue
 		}
-		switch value = cut(value, maxClaim); {
-		case in.Policy != nil && slices.Contains(in.Policy.Claims.Hash, name):
-			value = hashed(in, name)
-		case kind != kindString:
-			value += " (" + kind + ")"
-		}
+		value := in.kept(name)
 		if size += len(name) + len(value); len(out) == maxClaims || size > maxTokenAll {
 			break
 		}
@@ -46,9 +40,25 @@ func keep(in *Input) Claims {
 	return out
 }
 
+// kept is a claim as it is kept.
+func (in *Input) kept(name string) string {
+	value, kind := in.Token.claim(name)
+	switch value = cut(value, maxClaim); {
+	case in.hashes(name):
+		return hashed(in, name)
+	case kind != kindString:
+		return value + " (" + kind + ")"
+	}
+	return value
+}
+
+func (in *Input) hashes(name string) bool {
+	return in.Policy != nil && slices.Contains(in.Policy.Claims.Hash, name)
+}
+
 // keptNames are the names of the claims that are kept whole or hashed.
 func keptNames(in *Input) []string {
-	var names []string
+	names := make([]string, 0, maxClaims)
 	add := func(more ...string) {
 		for _, name := range more {
 			if !slices.Contains(names, name) && !slices.Contains(always, name) && (in.Policy == nil || !slices.Contains(in.Policy.Claims.Omit, name)) {

@@ -48,8 +48,8 @@ func (e *Explanation) Stored() []byte {
 	if s.Issuer.Keys == NotManaged {
 		s.Issuer.Keys = ""
 	}
-	s.Candidates = make([]Candidate, len(e.Candidates))
-	for i, c := range e.Candidates {
+	s.Candidates = slices.Clone(s.Candidates)
+	for i, c := range s.Candidates {
 		c.Fields = slices.Clone(c.Fields)
 		for j := range c.Fields {
 			f := &c.Fields[j]
@@ -95,16 +95,13 @@ type Recorded struct {
 	Algorithm string
 	Source    string
 
-	// Of an allowed one, which has no explanation.
+	// Of an allowed one, whose explanation has no candidates.
 	CredentialID   string
 	CredentialName string
-	IssuerKeys     string
-	IssuedAt       time.Time
-	ExpiresAt      time.Time
 }
 
 // Restore makes the explanation of a record again. stored is what the record
-// holds of it; empty for decisions that hold none, such as allowed ones.
+// holds of it; empty for decisions of versions that recorded none.
 func Restore(r *Recorded, stored []byte) (*Explanation, error) {
 	e := &Explanation{}
 	if len(stored) > 0 {
@@ -133,10 +130,7 @@ func Restore(r *Recorded, stored []byte) (*Explanation, error) {
 func (e *Explanation) restoreAllowed(r *Recorded) {
 	e.Signature = SignatureValid
 	e.Client.Known = true
-	if r.IssuerKeys != "" {
-		e.Issuer.Keys = r.IssuerKeys
-	}
-	e.Times.IssuedAt, e.Times.Expires, e.Times.Verdict = r.IssuedAt, r.ExpiresAt, TimesHold
+	e.Times.Verdict = TimesHold
 	e.Candidates = []Candidate{{ID: r.CredentialID, Name: r.CredentialName, Fields: []Field{
 		{Name: FieldIssuer, Verdict: Equal}, {Name: FieldSubject, Verdict: Matches}, {Name: FieldAudience, Verdict: Equal}}}}
 	e.Compared = 1

@@ -34,6 +34,9 @@ func (a *Assertion) KeyID() string { return a.jws.Header.KeyID }
 // Algorithm is the header's alg.
 func (a *Assertion) Algorithm() string { return string(a.jws.Header.Algorithm) }
 
+// Claims are all of its claims, for an explanation.
+func (a *Assertion) Claims() strictjson.Object { return a.claims }
+
 // claim returns a claim that is a string, for an expression. Other types are
 // as good as absent: how a number is written must not decide who is trusted.
 func (a *Assertion) claim(name string) (string, bool) {

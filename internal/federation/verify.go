@@ -28,6 +28,9 @@ var (
 // UnavailableError says that an issuer's keys could not be had.
 type UnavailableError struct {
 	Reason     string // safe to show
+	Kind       string // of failure, such as tls or status; empty: the keys were not pushed lately
+	URL        string // of the document at fault; not for the caller
+	Document   string // discovery or jwks
 	Temporary  bool   // it may pass by itself
 	RetryAfter time.Duration
 }
@@ -165,7 +168,7 @@ func keyRefusal(err error, a *Assertion, compat directory.Compat) *oauth.Error {
 	case errors.Is(err, ErrKeyIDRequired):
 		return oauth.Refuse(oauth.KeyIDMissing)
 	case errors.As(err, &unavailable):
-		refusal := oauth.Refuse(oauth.IssuerUnavailable, unavailable.Reason)
+		refusal := oauth.Refuse(oauth.IssuerUnavailable, unavailable.Reason).Because(unavailable)
 		if compat == directory.Strict {
 			return refusal
 		}

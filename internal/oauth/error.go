@@ -18,6 +18,7 @@ type Error struct {
 	Description string // without the AADSTS prefix and the trailer
 	URI         bool
 	RetryAfter  time.Duration // 0: none beyond the rule for 400s
+	Cause       error         // what it came from, for explanations; the caller is not told
 }
 
 // Refuse makes an Error. Values are made safe to show before they are filled
@@ -44,6 +45,13 @@ func (e *Error) Answered(oauthError string, status int) *Error {
 func (e *Error) After(d time.Duration) *Error {
 	f := *e
 	f.RetryAfter = d
+	return &f
+}
+
+// Because returns a copy that knows what it came from.
+func (e *Error) Because(cause error) *Error {
+	f := *e
+	f.Cause = cause
 	return &f
 }
 

@@ -42,6 +42,7 @@ type Profile struct {
 	SharedAudiences []string `yaml:"shared_audiences"`
 
 	known, shared []*regexp.Regexp // KnownIssuers, SharedAudiences
+	identifying   []string         // IdentifyingClaims
 }
 
 // Parameter is what a person says to describe a workload, in the platform's
@@ -207,6 +208,12 @@ func (p *Profile) compile() error {
 	for i := range p.Notes {
 		if err := p.compileNote(&p.Notes[i]); err != nil {
 			return err
+		}
+	}
+	p.identifying = slices.Clone(p.TenantClaims)
+	for i := range p.Parameters {
+		if claim := p.Parameters[i].Claim; claim != "" && !slices.Contains(p.identifying, claim) {
+			p.identifying = append(p.identifying, claim)
 		}
 	}
 	var err, err2 error

@@ -46,19 +46,14 @@ func SharedAudience(audience string) (title string, known bool) {
 }
 
 // IdentifyingClaims are the names of the claims that the profile of an issuer
-// tells workloads apart by; nil if no profile knows the issuer.
+// tells workloads apart by; nil if no profile knows the issuer. The list is not
+// the caller's to change.
 func IdentifyingClaims(issuer string) []string {
 	for _, p := range all() {
 		if !matchesAny(p.known, issuer) {
 			continue
 		}
-		names := slices.Clone(p.TenantClaims)
-		for i := range p.Parameters {
-			if claim := p.Parameters[i].Claim; claim != "" && !slices.Contains(names, claim) {
-				names = append(names, claim)
-			}
-		}
-		return names
+		return p.identifying
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (k keySource) Lookup(ctx context.Context, issuer string, managed *directory
 	case errors.Is(err, oidc.ErrKeyIDRequired):
 		return nil, federation.ErrKeyIDRequired
 	case errors.As(err, &fetch):
-		return nil, &federation.UnavailableError{Reason: fetch.Error(), Temporary: fetch.Temporary, RetryAfter: fetch.RetryAfter}
+		return nil, &federation.UnavailableError{Reason: fetch.Error(), Kind: string(fetch.Reason), URL: fetch.URL, Document: fetch.Document, Temporary: fetch.Temporary, RetryAfter: fetch.RetryAfter}
 	}
 	return nil, err
 }

@@ -26,6 +26,8 @@ type exchange struct {
 	skipped       int64      // requests like it that were not recorded
 	unrecorded    bool       // it is one of those
 
+	unsourced bool // where it comes from is not known, so no ceiling may be checked against it
+
 	request    request
 	history    interface{ Stale() bool } // of what the directory said, records or that there is none
 	tenant     *directory.TenantRecord
@@ -91,7 +93,7 @@ func (e *Endpoint) exchange(w http.ResponseWriter, r *http.Request, x *exchange,
 func (e *Endpoint) record(ctx context.Context, x *exchange, refusal *oauth.Error, basis interface{ Stale() bool }) error {
 	ctx, span := tracing.Start(ctx, "record decision")
 	defer span.End()
-	return e.cfg.Recorder.RecordDecision(context.WithoutCancel(ctx), x.decision(refusal), basis)
+	return e.cfg.Recorder.RecordDecision(context.WithoutCancel(ctx), e.decision(x, refusal), basis)
 }
 
 // subject is what the request says of itself, as far as it is known.
@@ -170,6 +172,9 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 	if refusal = e.attempt(ctx, x); refusal != nil {
 		return refusal
 	}
+	if refusal = e.authorize(ctx, x); refusal != nil {
+		return refusal
+	}
 	return e.mint(ctx, x)
 }
 
@@ -179,7 +184,8 @@ func (x *exchange) Stale() bool {
 	return x.history.Stale() || x.tenant != nil && x.tenant.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
 }
 
-// attempt decides on the records at hand.
+// attempt decides on the records at hand whether the assertion proves to be
+// the client.
 func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	refusal := e.cfg.Verifier.Admit(x.assertion, x.client.ClientID, x.tenant.Compat)
 	if refusal != nil {
@@ -208,11 +214,9 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 		return refusal
 	}
 	if c := x.credential.Ceilings; c != nil {
-		if refusal = e.within(x, c); refusal != nil {
-			return refusal
-		}
+		return e.within(x, c)
 	}
-	return e.authorize(ctx, x)
+	return nil
 }
 
 // prove verifies the assertion.
@@ -234,9 +238,9 @@ func (e *Endpoint) directoryRefusal(err error, x *exchange) *oauth.Error {
 }
 
 // decision is the audit record of the exchange.
-func (x *exchange) decision(refusal *oauth.Error) *audit.Decision {
+func (e *Endpoint) decision(x *exchange, refusal *oauth.Error) *audit.Decision {
 	d := &audit.Decision{At: x.started, CorrelationID: x.correlationID, TraceID: x.traceID, Source: x.source, Skipped: int(x.skipped),
-		ClientID: oauth.Show(x.request.clientID), Allowed: refusal == nil}
+		ClientID: oauth.Show(x.request.clientID), Allowed: refusal == nil, Explanation: e.stored(x, refusal)}
 	if refusal != nil {
 		d.Code = int(refusal.Code)
 	}
