@@ -261,6 +261,23 @@ func (e *Explanation) ofOther(in *Input) bool {
 	return false
 }
 
+// MeantElsewhere says, of a decision that is looked at later, that another
+// identity trusts the token.
+func (e *Explanation) MeantElsewhere(other *Elsewhere) {
+	if !e.MayBeElsewhere() {
+		return
+	}
+	e.Elsewhere = other
+	e.is(OtherIdentity, "client_id")
+	e.Advise()
+}
+
+// MayBeElsewhere reports whether the refusal may come from a wrong client id.
+func (e *Explanation) MayBeElsewhere() bool {
+	code := oauth.Code(e.Code)
+	return !e.Allowed && mismatched(code) && code != oauth.AudienceMismatch && e.Class != CredentialState
+}
+
 // ofCandidates takes the class of the closest credential that has one; what is
 // security relevant comes first.
 func (e *Explanation) ofCandidates(in *Input) bool {

@@ -42,6 +42,14 @@ type Input struct {
 	Created   map[string]time.Time // of credentials, by id, where a decision is looked at later
 }
 
+// Subject is the token's, "" if it has none.
+func (in *Input) Subject() string {
+	if in.Token == nil {
+		return ""
+	}
+	return in.Token.text("sub")
+}
+
 // What became of the signature.
 const (
 	SignatureValid      = "valid"

@@ -5,6 +5,7 @@ import (
 
 	"cambio/internal/arm"
 	"cambio/internal/auditapi"
+	"cambio/internal/explainapi"
 	"cambio/internal/graph"
 	"cambio/internal/management"
 	"cambio/internal/token"
@@ -80,6 +81,9 @@ func (s *Server) routes() []route {
 	}
 	for _, r := range trustapi.Routes(s.trust) {
 		table = append(table, managed(trustAPI, r))
+	}
+	for _, r := range explainapi.Routes(explainapi.Config{DB: s.opt.DB, Explain: s.endpoint.Explain, BaseURL: s.opt.BaseURL, Logger: s.opt.Log}) {
+		table = append(table, managed(auditAPI, r))
 	}
 	for _, r := range auditapi.Routes(auditapi.Config{DB: s.opt.DB, BaseURL: s.opt.BaseURL, Logger: s.opt.Log}) {
 		table = append(table, managed(auditAPI, r))

@@ -14,7 +14,7 @@ func (e *Endpoint) within(x *exchange, c *directory.Ceilings) *oauth.Error {
 	if now := e.cfg.Clock(); !c.Open(now) {
 		return oauth.Refuse(oauth.CredentialOutsideWindow, bound(now), bound(c.NotBefore), bound(c.NotAfter))
 	}
-	if !c.AllowsSource(x.source) {
+	if !x.unsourced && !c.AllowsSource(x.source) {
 		return oauth.Refuse(oauth.SourceNotAllowed, x.source)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"errors"
 
 	"cambio/internal/explain"
@@ -47,4 +48,39 @@ func (e *Endpoint) input(x *exchange, refusal *oauth.Error) *explain.Input {
 		in.Fetch = &explain.Fetch{URL: unavailable.URL, Document: unavailable.Document, Reason: unavailable.Kind, Text: unavailable.Reason, Temporary: unavailable.Temporary}
 	}
 	return in
+}
+
+// Question is a token about which is asked what would be decided.
+type Question struct {
+	TenantID  string
+	ClientID  string
+	Assertion string
+	Resource  string // identifier URI or appId; empty: only whether the token proves to be the client
+	Source    string // network address that it would come from; empty: from anywhere
+}
+
+// Explain decides about a token as the endpoint would at this moment, but
+// issues and records nothing. It returns what the decision rested on.
+func (e *Endpoint) Explain(ctx context.Context, q Question) (*explain.Input, *oauth.Error) {
+	x := &exchange{started: e.cfg.Clock(), source: q.Source, unsourced: q.Source == "", history: e.cfg.Recorder.History()}
+	x.request = request{clientID: q.ClientID, assertion: q.Assertion, resource: q.Resource}
+	var refusal *oauth.Error
+	if x.tenant, refusal = e.ResolveTenant(ctx, q.TenantID); refusal != nil {
+		return nil, refusal
+	}
+	refusal = e.answer(ctx, x)
+	return e.input(x, refusal), refusal
+}
+
+func (e *Endpoint) answer(ctx context.Context, x *exchange) (refusal *oauth.Error) {
+	if x.client, refusal = e.findClient(ctx, x); refusal != nil {
+		return refusal
+	}
+	if x.assertion, refusal = federation.Parse(x.request.assertion); refusal != nil {
+		return refusal
+	}
+	if refusal = e.attempt(ctx, x); refusal != nil || x.request.resource == "" {
+		return refusal
+	}
+	return e.authorize(ctx, x)
 }

@@ -26,6 +26,8 @@ type exchange struct {
 	skipped       int64      // requests like it that were not recorded
 	unrecorded    bool       // it is one of those
 
+	unsourced bool // where it comes from is not known, so no ceiling may be checked against it
+
 	request    request
 	history    interface{ Stale() bool } // of what the directory said, records or that there is none
 	tenant     *directory.TenantRecord
@@ -171,6 +173,9 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 	if refusal = e.attempt(ctx, x); refusal != nil {
 		return refusal
 	}
+	if refusal = e.authorize(ctx, x); refusal != nil {
+		return refusal
+	}
 	return e.mint(ctx, x)
 }
 
@@ -180,7 +185,8 @@ func (x *exchange) Stale() bool {
 	return x.history.Stale() || x.tenant != nil && x.tenant.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
 }
 
-// attempt decides on the records at hand.
+// attempt decides on the records at hand whether the assertion proves to be
+// the client.
 func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	refusal := e.cfg.Verifier.Admit(x.assertion, x.client.ClientID, x.tenant.Compat)
 	if refusal != nil {
@@ -209,11 +215,9 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 		return refusal
 	}
 	if c := x.credential.Ceilings; c != nil {
-		if refusal = e.within(x, c); refusal != nil {
-			return refusal
-		}
+		return e.within(x, c)
 	}
-	return e.authorize(ctx, x)
+	return nil
 }
 
 // judge notes which rules of the tenant's policy only report.
