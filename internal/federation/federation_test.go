@@ -1,11 +1,11 @@
 package federation
 
 import (
-	"slices"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"

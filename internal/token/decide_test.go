@@ -1,10 +1,10 @@
 package token
 
 import (
-	"slices"
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
