@@ -40,7 +40,7 @@ parts: ## Install the tests' real parts: Debian and npm packages, a Kubernetes A
 
 .PHONY: unit
 unit: ## Run the tests that need nothing but Go
-	$(GO) test . ./bench/... ./cambiotest/... ./cmd/... ./internal/... ./resourceserver/...
+	$(GO) test . ./bench/... ./cambiotest/... ./cmd/... ./internal/... ./resourceserver/... ./workload/...
 
 # One package at a time, for some measure time; never from the test cache,
 # which does not see the sources of the server that they build and start.

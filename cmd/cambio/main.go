@@ -57,7 +57,7 @@ func rootCommand() *cobra.Command {
 	root.SetUsageFunc(usage)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupManagement, Title: "Manage what is registered, over the network"}, &cobra.Group{ID: groupWorkload, Title: "Be a workload"}, &cobra.Group{ID: groupServer, Title: "Run a server"})
-	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), tenantCommand(), issuerCommand(), whoamiCommand(), doctorCommand())
+	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), tenantCommand(), issuerCommand(), explainCommand(), whoamiCommand(), doctorCommand())
 	addGroup(root, groupManagement, trustCommands()...)
 	addGroup(root, groupWorkload, tokenCommand(), agentCommand())
 	addGroup(root, groupServer, devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), auditCommand(), backupCommand(), restoreCommand(), migrateCommand(), loadCommand(), configCommand())
