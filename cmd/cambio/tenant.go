@@ -17,7 +17,7 @@ func tenantCommand() *cobra.Command {
 	cmd := nounCommand("tenant", "The tenant: its compatibility level and its policy",
 		"Shows and changes the tenant that you belong to. `cambio bootstrap` makes tenants.", "organization")
 	c := connectionFlags(cmd)
-	cmd.AddCommand(tenantShowCommand(c), tenantUpdateCommand(c))
+	cmd.AddCommand(tenantShowCommand(c), tenantUpdateCommand(c), tenantPolicyCommand(c))
 	return cmd
 }
 
@@ -80,20 +80,17 @@ func tenantProperties(t admin.Tenant, compat, federation string) map[string]any 
 }
 
 func tenantTable(t admin.Tenant) table {
-	var domains, required []string
+	var domains []string
 	for _, d := range t.Domains {
 		domains = append(domains, d.Name)
-	}
-	for _, r := range t.FederationPolicy.RequiredClaims {
-		required = append(required, r.Claim+" of "+r.Issuer+" in "+strings.Join(r.Values, ", "))
 	}
 	federation := "enabled"
 	if t.FederationPolicy.Disabled {
 		federation = "disabled"
 	}
 	return table{
-		head: []string{"Name", "Tenant id", "Domains", "Compat", "Federation", "Required claims"},
-		rows: [][]string{{t.DisplayName, t.ID, strings.Join(domains, " "), t.Compat, federation, strings.Join(required, "; ")}},
+		head: []string{"Name", "Tenant id", "Domains", "Compat", "Federation", "Allowed issuers", "Required claims"},
+		rows: [][]string{{t.DisplayName, t.ID, strings.Join(domains, " "), t.Compat, federation, allowedIssuersText(t.FederationPolicy.AllowedIssuers), requiredClaimsText(t.FederationPolicy.RequiredClaims)}},
 		raw:  []jsontext.Value{t.Raw},
 	}
 }

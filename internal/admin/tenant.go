@@ -15,17 +15,34 @@ type Tenant struct {
 	Domains     []struct {
 		Name string `json:"name"`
 	} `json:"verifiedDomains"`
-	Compat           string `json:"compat"` // relaxed or strict
-	FederationPolicy struct {
-		Disabled       bool `json:"disabled"`
-		RequiredClaims []struct {
-			Issuer string   `json:"issuer"`
-			Claim  string   `json:"claim"`
-			Values []string `json:"values"`
-		} `json:"requiredClaims"`
-	} `json:"federationPolicy"`
+	Compat           string           `json:"compat"` // relaxed or strict
+	FederationPolicy FederationPolicy `json:"federationPolicy"`
 
 	Raw jsontext.Value `json:"-"`
+}
+
+// FederationPolicy restricts federation for the whole tenant. It is written
+// whole.
+type FederationPolicy struct {
+	Disabled       bool            `json:"disabled"`
+	AllowedIssuers AllowedIssuers  `json:"allowedIssuers"`
+	RequiredClaims []RequiredClaim `json:"requiredClaims"`
+}
+
+// AllowedIssuers are the issuers whose tokens are taken; none: every one. Mode
+// is enforce or report-only.
+type AllowedIssuers struct {
+	Issuers []string `json:"issuers"`
+	Mode    string   `json:"mode"`
+}
+
+// RequiredClaim is a claim that tokens of an issuer must have. Mode is enforce
+// or report-only.
+type RequiredClaim struct {
+	Issuer string   `json:"issuer"`
+	Claim  string   `json:"claim"`
+	Values []string `json:"values"`
+	Mode   string   `json:"mode"`
 }
 
 const organizationPath = "/v1.0/organization"

@@ -28,6 +28,7 @@ const (
 	MaxList      = 4096     // a list, beyond which no further string begins
 	maxAudiences = 8        // strings in "audiences"; more are counted in "audienceCount"
 	maxRoles     = 16       // strings in "roles"; more are counted in "roleCount"
+	maxReports   = 16       // strings in "reportOnly"; more are counted in "reportOnlyCount"
 )
 
 // Decision is one answer of the token endpoint, allowed or refused. Fields
@@ -55,9 +56,10 @@ type Decision struct {
 	TokenKeyID     string
 	TokenShared    bool // the token was issued for an earlier request of the same
 	ExpiresAt      time.Time
-	Source         string // network address of the caller
-	Skipped        int    // requests like this one that have no record, since the last one like it that has
-	Explanation    []byte // one JSON value, or nil
+	Source         string   // network address of the caller
+	Skipped        int      // requests like this one that have no record, since the last one like it that has
+	ReportOnly     []string // rules of the tenant's policy that would have refused, if they were enforced
+	Explanation    []byte   // one JSON value, or nil
 }
 
 // AppendJSON appends the record as one JSON object of at most MaxRecord bytes
@@ -96,6 +98,7 @@ func (d *Decision) AppendJSON(dst []byte) []byte {
 	o.time("expiresAt", d.ExpiresAt)
 	o.string("source", d.Source)
 	o.int("skipped", d.Skipped)
+	o.strings("reportOnly", "reportOnlyCount", d.ReportOnly, maxReports)
 	o.value("explanation", d.Explanation)
 	return o.close()
 }

@@ -35,35 +35,6 @@ func ValidateTenant(t *Tenant) error {
 	return nil
 }
 
-// MaxRequiredClaims bounds a tenant's policy, and the values of one rule.
-const MaxRequiredClaims = 100
-
-// CheckFederationPolicy checks a tenant's policy: an empty list of values
-// would forbid the issuer without saying so.
-func CheckFederationPolicy(p *FederationPolicy) error {
-	const property = "federationPolicy.requiredClaims"
-	if len(p.RequiredClaims) > MaxRequiredClaims {
-		return Errorf(Invalid, property, "%s may hold at most %d rules; this one holds %d.", property, MaxRequiredClaims, len(p.RequiredClaims))
-	}
-	for _, r := range p.RequiredClaims {
-		if err := checkText(property+".issuer", r.Issuer, 1, MaxIssuer); err != nil {
-			return err
-		}
-		if err := checkText(property+".claim", r.Claim, 1, 120); err != nil {
-			return err
-		}
-		if len(r.Values) == 0 || len(r.Values) > MaxRequiredClaims {
-			return Errorf(Invalid, property+".values", "%s: the rule for claim '%s' must list 1 to %d values; it lists %d.", property, r.Claim, MaxRequiredClaims, len(r.Values))
-		}
-		for _, v := range r.Values {
-			if err := checkText(property+".values", v, 1, 600); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // CheckCompat checks a compatibility level.
 func CheckCompat(level Compat) error {
 	if level != Relaxed && level != Strict {

@@ -23,35 +23,6 @@ type Tenant struct {
 	CreatedAt   time.Time
 }
 
-// FederationPolicy restricts federation for a whole tenant, whatever its
-// credentials say. The zero value restricts nothing.
-type FederationPolicy struct {
-	Disabled       bool
-	RequiredClaims []RequiredClaim
-	Claims         ClaimPolicy `json:",omitzero"`
-}
-
-// ClaimPolicy says which claims of tokens explanations keep, beside those that
-// the profile of the issuer and the credentials themselves compare. Issuer,
-// subject, audience and times are always kept. The zero value adds nothing and
-// leaves nothing out.
-type ClaimPolicy struct {
-	Keep []string `json:",omitempty"` // kept whole
-	Hash []string `json:",omitempty"` // kept as a hash, by which equal values are known
-	Omit []string `json:",omitempty"` // left out, whoever compares them
-}
-
-// IsZero reports whether the policy says nothing.
-func (p ClaimPolicy) IsZero() bool { return len(p.Keep)+len(p.Hash)+len(p.Omit) == 0 }
-
-// RequiredClaim is a claim that every assertion of an issuer must have, as a
-// string equal to one of the values, byte for byte.
-type RequiredClaim struct {
-	Issuer string
-	Claim  string
-	Values []string
-}
-
 // Application is a registered application: a client, a protected resource, or
 // both. AppID is the OAuth client_id; ID is the object id in Graph.
 type Application struct {

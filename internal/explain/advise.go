@@ -358,6 +358,11 @@ func (e *Explanation) advisePolicy() {
 		e.say("Federation is disabled by the tenant's policy.", "An administrator lifts it.", "cambio tenant update --federation enabled")
 		return
 	}
+	if e.Policy == "federationPolicy.allowedIssuers" {
+		e.say(fmt.Sprintf("The tenant's policy (%s) allows tokens of these issuers only: %s.", e.Policy, strings.Join(e.Accepted, ", ")),
+			"Use a workload of one of them, or have an administrator add the issuer.", "")
+		return
+	}
 	e.say(fmt.Sprintf("The tenant's policy (%s) requires %s to be one of: %s.", e.Policy, e.Field, strings.Join(e.Accepted, ", ")),
 		"Let the platform put the claim into its tokens, or have an administrator change federationPolicy of the organization.", "")
 }

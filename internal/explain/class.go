@@ -91,6 +91,6 @@ var classes = [...]ClassRow{
 	{AlgorithmRefused, "algorithm", "the header's `alg` against what tenant and issuer accept", "Let the issuer sign with an algorithm that is accepted."},
 	{ClaimType, "type of a claim", "the claim is a number, boolean, list or object where text is compared", "Let the platform send it as a string, or compare another claim."},
 	{CredentialState, "disabled, outside of its time, or made afterwards", "the credential matches but for its ceilings, the time of a set's member, or the time of its creation", "Enable the credential, or change its window; or try again."},
-	{TenantPolicy, "policy of the tenant", "federation is disabled, or a required claim is missing", "An administrator changes the tenant's federation policy."},
+	{TenantPolicy, "policy of the tenant", "federation is disabled, the issuer is not allowed, or a required claim is missing", "An administrator changes the tenant's federation policy."},
 	{OwnToken, "self-signed, or issued by this server", "`iss` is the client's id, or this server", "Present the token of the workload's own platform."},
 }

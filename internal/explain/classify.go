@@ -181,8 +181,7 @@ func (e *Explanation) ofCode(in *Input) bool {
 	case oauth.SourceNotAllowed:
 		return e.is("", "source")
 	case oauth.FederationDisabled:
-		e.Policy = "federationPolicy.disabled"
-		return e.is(TenantPolicy, "policy")
+		return e.ofIssuerPolicy(in)
 	case oauth.RequiredClaimMissing:
 		return e.ofPolicy(in)
 	}
@@ -199,13 +198,24 @@ func (e *Explanation) ofTimes() bool {
 	return e.is(Expired, "exp")
 }
 
+// ofIssuerPolicy tells federation that is disabled from an issuer that is not
+// allowed.
+func (e *Explanation) ofIssuerPolicy(in *Input) bool {
+	if in.Policy == nil || in.Policy.Disabled || in.Policy.AllowedIssuers.Allows(e.Issuer.Presented) {
+		e.Policy = "federationPolicy.disabled"
+		return e.is(TenantPolicy, "policy")
+	}
+	e.Policy, e.Accepted = "federationPolicy.allowedIssuers", in.Policy.AllowedIssuers.Issuers
+	return e.is(TenantPolicy, FieldIssuer)
+}
+
 // ofPolicy finds the required claim that is missing.
 func (e *Explanation) ofPolicy(in *Input) bool {
 	if in.Policy == nil || in.Token == nil {
 		return e.is(TenantPolicy, "policy")
 	}
 	for i, rule := range in.Policy.RequiredClaims {
-		if rule.Issuer != e.Issuer.Presented {
+		if rule.Issuer != e.Issuer.Presented || rule.Mode == directory.ReportOnly {
 			continue
 		}
 		value, kind := in.Token.claim(rule.Claim)

@@ -236,6 +236,7 @@ func others() []nearMiss {
 		{name: "made afterwards", in: Input{Code: oauth.SubjectMismatch, Created: map[string]time.Time{"c1": now.Add(time.Minute)}}, credential: ordinary, class: CredentialState, field: FieldState, fix: "Try again"},
 		{name: "member at another time", in: Input{Code: oauth.IssuerMismatch, ClosedSets: []string{directory.IssuerSetReference("clusters")}}, credential: credential(directory.IssuerSetReference("clusters"), mainBranch), class: CredentialState, field: FieldIssuer, fix: "set put"},
 		{name: "federation disabled", in: Input{Code: oauth.FederationDisabled}, class: TenantPolicy, field: "policy", fix: "lifts", command: "cambio tenant update --federation enabled"},
+		{name: "issuer that is not allowed", in: Input{Code: oauth.FederationDisabled, Policy: &directory.FederationPolicy{AllowedIssuers: directory.AllowedIssuers{Issuers: []string{"https://other.example"}}}}, class: TenantPolicy, field: "issuer", fix: "add the issuer"},
 		{name: "required claim", in: Input{Code: oauth.RequiredClaimMissing, Policy: required}, class: TenantPolicy, field: "claims['enterprise_id']", fix: "federationPolicy"},
 		{name: "self-signed", in: Input{Code: oauth.SignatureInvalid}, over: claims{"iss": quote(clientID), "sub": quote(clientID)}, class: OwnToken, field: "iss", fix: "platform"},
 		{name: "own token", in: Input{Code: oauth.OwnTokenAsAssertion}, class: OwnToken, field: "iss", fix: "platform"},

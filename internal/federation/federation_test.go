@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -288,10 +289,36 @@ func TestRequiredClaims(t *testing.T) {
 		if refusal != nil {
 			t.Fatal(refusal)
 		}
-		refusal = CheckClaims(a, policy)
+		var reported []string
+		refusal, reported = CheckClaims(a, policy)
+		if reported != nil {
+			t.Errorf("reported %v", reported)
+		}
 		if allowed != (refusal == nil) || refusal != nil && refusal.Code != oauth.RequiredClaimMissing {
 			t.Errorf("enterprise %s: %v", value, refusal)
 		}
+	}
+}
+
+func TestReportOnlyRules(t *testing.T) {
+	a, refusal := Parse(newProvider(t).token(nil))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	policy := &directory.FederationPolicy{AllowedIssuers: directory.AllowedIssuers{Issuers: []string{"https://other.example"}, Mode: directory.ReportOnly},
+		RequiredClaims: []directory.RequiredClaim{{Issuer: issuer, Claim: "a", Values: []string{"b"}, Mode: directory.ReportOnly}, {Issuer: issuer, Claim: "c", Values: []string{"d"}, Mode: directory.ReportOnly}}}
+	if refusal, reported := CheckIssuer(a, policy); refusal != nil || !slices.Equal(reported, []string{"federationPolicy.allowedIssuers"}) {
+		t.Errorf("issuer: %v, reported %v", refusal, reported)
+	}
+	if refusal, reported := CheckClaims(a, policy); refusal != nil || !slices.Equal(reported, []string{"federationPolicy.requiredClaims[0]", "federationPolicy.requiredClaims[1]"}) {
+		t.Errorf("claims: %v, reported %v", refusal, reported)
+	}
+	policy.AllowedIssuers.Mode, policy.RequiredClaims[1].Mode = directory.Enforce, directory.Enforce
+	if refusal, _ := CheckIssuer(a, policy); refusal == nil || refusal.Code != oauth.FederationDisabled || !strings.Contains(refusal.Description, "'federationPolicy.allowedIssuers'") {
+		t.Errorf("an issuer that is not allowed: %v", refusal)
+	}
+	if refusal, reported := CheckClaims(a, policy); refusal == nil || refusal.Code != oauth.RequiredClaimMissing || len(reported) != 1 {
+		t.Errorf("claims: %v, reported %v", refusal, reported)
 	}
 }
 

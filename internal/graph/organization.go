@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"net/http"
 
 	"cambio/internal/directory"
@@ -27,43 +28,56 @@ func organizationObject(t *directory.Tenant) object {
 		{"assignedPlans", []string{}},
 		{"provisionedPlans", []string{}},
 		{"compat", string(t.Compat)},
-		{"federationPolicy", object{{"disabled", t.Policy.Disabled}, {"requiredClaims", requiredClaimObjects(t.Policy.RequiredClaims)}}},
+		{"federationPolicy", policyObject(&t.Policy)},
 	}
 }
 
-func requiredClaimObjects(rules []directory.RequiredClaim) []object {
-	out := make([]object, len(rules))
-	for i, r := range rules {
-		out[i] = object{{"issuer", r.Issuer}, {"claim", r.Claim}, {"values", r.Values}}
+func policyObject(p *directory.FederationPolicy) object {
+	required := make([]object, len(p.RequiredClaims))
+	for i, r := range p.RequiredClaims {
+		required[i] = object{{"issuer", r.Issuer}, {"claim", r.Claim}, {"values", r.Values}, {"mode", mode(r.Mode)}}
 	}
-	return out
+	allowed := object{{"issuers", append([]string{}, p.AllowedIssuers.Issuers...)}, {"mode", mode(p.AllowedIssuers.Mode)}}
+	return object{{"disabled", p.Disabled}, {"allowedIssuers", allowed}, {"requiredClaims", required}}
 }
 
-// setPolicy reads the whole policy; what is left out is not restricted.
+func mode(m directory.Enforcement) string { return string(cmp.Or(m, directory.Enforce)) }
+
+// policyBody is the policy as it is sent. It is replaced whole; what is left
+// out is not restricted.
+type policyBody struct {
+	Disabled       bool `json:"disabled"`
+	AllowedIssuers struct {
+		Issuers []string              `json:"issuers"`
+		Mode    directory.Enforcement `json:"mode"`
+	} `json:"allowedIssuers"`
+	RequiredClaims []struct {
+		Issuer string                `json:"issuer"`
+		Claim  string                `json:"claim"`
+		Values []string              `json:"values"`
+		Mode   directory.Enforcement `json:"mode"`
+	} `json:"requiredClaims"`
+}
+
+// setPolicy reads the whole policy but for the claims that explanations keep.
 func setPolicy(b *body, to *directory.FederationPolicy) {
 	raw, present, null := b.value("federationPolicy")
 	if !present {
 		return
 	}
-	*to = directory.FederationPolicy{}
+	*to = directory.FederationPolicy{Claims: to.Claims}
 	if null {
 		return
 	}
-	var in struct {
-		Disabled       bool `json:"disabled"`
-		RequiredClaims []struct {
-			Issuer string   `json:"issuer"`
-			Claim  string   `json:"claim"`
-			Values []string `json:"values"`
-		} `json:"requiredClaims"`
-	}
+	var in policyBody
 	if err := strictjson.Unmarshal(raw, &in, strictjson.Document); err != nil {
-		b.fail("federationPolicy", `{"disabled": …, "requiredClaims": [{"issuer", "claim", "values"}]}`)
+		b.fail("federationPolicy", `{"disabled": …, "allowedIssuers": {"issuers", "mode"}, "requiredClaims": [{"issuer", "claim", "values", "mode"}]}`)
 		return
 	}
 	to.Disabled = in.Disabled
+	to.AllowedIssuers = directory.AllowedIssuers{Issuers: in.AllowedIssuers.Issuers, Mode: in.AllowedIssuers.Mode}
 	for _, r := range in.RequiredClaims {
-		to.RequiredClaims = append(to.RequiredClaims, directory.RequiredClaim{Issuer: r.Issuer, Claim: r.Claim, Values: r.Values})
+		to.RequiredClaims = append(to.RequiredClaims, directory.RequiredClaim{Issuer: r.Issuer, Claim: r.Claim, Values: r.Values, Mode: r.Mode})
 	}
 }
 

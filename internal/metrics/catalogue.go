@@ -26,6 +26,7 @@ const (
 	TokenRequests      = "cambio_token_requests_total"
 	TokenSeconds       = "cambio_token_request_seconds"
 	TokenLimited       = "cambio_token_requests_limited_total"
+	PolicyReports      = "cambio_policy_reports_total"
 	IssuerFetches      = "cambio_issuer_fetches_total"
 	IssuerFetchSeconds = "cambio_issuer_fetch_seconds"
 	IssuerKeyChanges   = "cambio_issuer_key_changes_total"
@@ -62,6 +63,7 @@ func Catalogue() []Definition {
 		{TokenRequests, counter, []string{"code", "error"}, "Answers of the token endpoint by AADSTS code; code 0 is an issued token."},
 		{TokenSeconds, histogram, nil, "Time from the first byte of a token request's body to its answer, audit record included; of requests that were examined."},
 		{TokenLimited, counter, []string{"kind"}, "Token requests that were not examined, since refusals had used up an allowance: of their source, client or issuer, or of all."},
+		{PolicyReports, counter, []string{"policy"}, "Token requests that a rule of the tenant's federation policy would have refused, if it were not report-only: by its issuer (allowedIssuers) or its claims (requiredClaims)."},
 		{IssuerFetches, counter, []string{"document", "outcome"}, "Fetches of discovery documents and key sets of external issuers."},
 		{IssuerKeyChanges, counter, []string{"change"}, "Keys that managed issuers began (added) or ceased (removed) to publish; for those that are discovered, as this server saw it."},
 		{IssuerFetchSeconds, histogram, nil, "Time of a fetch of an external issuer's document."},

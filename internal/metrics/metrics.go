@@ -7,6 +7,7 @@ package metrics
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ type Metrics struct {
 	// Resolved once: the token path must not hash labels.
 	exchanges         map[oauth.Code]prometheus.Counter
 	limited           map[string]prometheus.Counter
+	policyReports     map[string]prometheus.Counter
 	exchangeSeconds   prometheus.Histogram
 	fetches           *prometheus.CounterVec
 	fetchSeconds      prometheus.Histogram
@@ -37,7 +39,11 @@ var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 
 
 // New makes the registry.
 func New() *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), exchanges: map[oauth.Code]prometheus.Counter{}, limited: map[string]prometheus.Counter{}}
+	m := &Metrics{registry: prometheus.NewRegistry(), exchanges: map[oauth.Code]prometheus.Counter{}, limited: map[string]prometheus.Counter{}, policyReports: map[string]prometheus.Counter{}}
+	reports := m.counters(PolicyReports)
+	for _, policy := range []string{"allowedIssuers", "requiredClaims"} {
+		m.policyReports[policy] = reports.WithLabelValues(policy)
+	}
 	exchanges, limited := m.counters(TokenRequests), m.counters(TokenLimited)
 	m.exchanges[0] = exchanges.WithLabelValues("0", "")
 	for _, row := range oauth.Catalogue() {
@@ -77,6 +83,15 @@ func (m *Metrics) Exchange(code oauth.Code, limited string, took time.Duration) 
 	if limited == "" {
 		m.exchangeSeconds.Observe(took.Seconds())
 	} else if c := m.limited[limited]; c != nil {
+		c.Inc()
+	}
+}
+
+// PolicyReport counts a rule of a tenant's policy that would have refused, by
+// its name in the audit trail such as federationPolicy.requiredClaims[0].
+func (m *Metrics) PolicyReport(rule string) {
+	policy, _, _ := strings.Cut(strings.TrimPrefix(rule, "federationPolicy."), "[")
+	if c := m.policyReports[policy]; c != nil {
 		c.Inc()
 	}
 }

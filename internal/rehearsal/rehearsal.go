@@ -111,7 +111,10 @@ func Decide(client *directory.ClientRecord, claims []byte, policy *directory.Fed
 	}
 	credential, refusal := federation.Match(client, assertion)
 	if refusal == nil {
-		refusal = federation.CheckClaims(assertion, policy)
+		refusal, _ = federation.CheckIssuer(assertion, policy)
+	}
+	if refusal == nil {
+		refusal, _ = federation.CheckClaims(assertion, policy)
 	}
 	if refusal != nil {
 		return nil, refusal

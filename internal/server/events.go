@@ -31,6 +31,9 @@ func (l RequestLog) includes(status int) bool {
 // observeExchange counts, traces and logs a request to the token endpoint.
 func (s *Server) observeExchange(ctx context.Context, o token.Outcome) {
 	s.metrics.Exchange(o.Code, o.Limited, o.Duration)
+	for _, rule := range o.ReportOnly {
+		s.metrics.PolicyReport(rule)
+	}
 	traceExchange(tracing.Of(ctx), &o)
 	// Of a flood that is not examined only what is recorded is logged.
 	if o.Unrecorded || !s.opt.LogRequests.includes(o.Status) || !s.opt.Log.Enabled(ctx, slog.LevelInfo) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -296,6 +297,19 @@ func TestTenantNarrowedDuringTheFetch(t *testing.T) {
 
 // Requests that are not examined are answered 429; one in a while is recorded,
 // and none of them keeps a client away that was issued a token.
+func TestPolicyThatOnlyReports(t *testing.T) {
+	w := newWorld(t)
+	w.tenant = &directory.TenantRecord{Tenant: directory.Tenant{ID: tenantID, DisplayName: "Contoso", Compat: directory.Relaxed, Policy: directory.FederationPolicy{
+		AllowedIssuers: directory.AllowedIssuers{Issuers: []string{"https://other.example"}, Mode: directory.ReportOnly}}}}
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != 0 {
+		t.Fatalf("refused: %v", answer)
+	}
+	want := []string{"federationPolicy.allowedIssuers"}
+	if d := w.decisions[0]; !d.Allowed || !slices.Equal(d.ReportOnly, want) || !slices.Equal(w.outcomes[0].ReportOnly, want) {
+		t.Errorf("decision %+v, outcome %+v", d, w.outcomes[0])
+	}
+}
+
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newLimitedWorld(t, limit.Refusals{Source: 1, Client: 100, Issuer: 100, All: 1000})

@@ -68,6 +68,7 @@ type Outcome struct {
 	TraceID       string
 	CorrelationID string
 	Credential    string
+	ReportOnly    []string // rules of the tenant's policy that would have refused
 }
 
 // Config is what an Endpoint needs. All members are required.

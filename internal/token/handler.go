@@ -39,6 +39,7 @@ type exchange struct {
 	credential *directory.Credential
 	resource   *directory.ResourceRecord
 	roles      []string
+	reported   []string // rules of the tenant's policy that would have refused
 	token      issued
 }
 
@@ -148,7 +149,7 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, x *exchange, t
 
 // decideAgain repeats what depends on the directory.
 func (e *Endpoint) decideAgain(ctx context.Context, x *exchange, tenantRef string) *oauth.Error {
-	x.tenant, x.client, x.credential, x.resource, x.roles, x.token = nil, nil, nil, nil, nil, issued{}
+	x.tenant, x.client, x.credential, x.resource, x.roles, x.reported, x.token = nil, nil, nil, nil, nil, nil, issued{}
 	return e.decideFor(ctx, x, tenantRef)
 }
 
@@ -197,8 +198,8 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 	if x.credential, refusal = federation.Match(x.client, x.assertion, x.tenant.SetsOf(x.assertion.Issuer, e.cfg.Clock())...); refusal != nil {
 		return refusal
 	}
-	if x.tenant.Policy.Disabled {
-		return oauth.Refuse(oauth.FederationDisabled)
+	if refusal = x.judge(federation.CheckIssuer(x.assertion, &x.tenant.Policy)); refusal != nil {
+		return refusal
 	}
 	// A tenant that changed an issuer may have taken away the very key.
 	if managed := x.tenant.Issuer(x.assertion.Issuer); !x.proven || x.provenAs != managed {
@@ -210,13 +211,19 @@ func (e *Endpoint) attempt(ctx context.Context, x *exchange) *oauth.Error {
 		}
 		x.proven, x.provenAs = true, managed
 	}
-	if refusal = federation.CheckClaims(x.assertion, &x.tenant.Policy); refusal != nil {
+	if refusal = x.judge(federation.CheckClaims(x.assertion, &x.tenant.Policy)); refusal != nil {
 		return refusal
 	}
 	if c := x.credential.Ceilings; c != nil {
 		return e.within(x, c)
 	}
 	return nil
+}
+
+// judge notes which rules of the tenant's policy only report.
+func (x *exchange) judge(refusal *oauth.Error, reported []string) *oauth.Error {
+	x.reported = append(x.reported, reported...)
+	return refusal
 }
 
 // prove verifies the assertion.
@@ -240,7 +247,7 @@ func (e *Endpoint) directoryRefusal(err error, x *exchange) *oauth.Error {
 // decision is the audit record of the exchange.
 func (e *Endpoint) decision(x *exchange, refusal *oauth.Error) *audit.Decision {
 	d := &audit.Decision{At: x.started, CorrelationID: x.correlationID, TraceID: x.traceID, Source: x.source, Skipped: int(x.skipped),
-		ClientID: oauth.Show(x.request.clientID), Allowed: refusal == nil, Explanation: e.stored(x, refusal)}
+		ClientID: oauth.Show(x.request.clientID), Allowed: refusal == nil, Explanation: e.stored(x, refusal), ReportOnly: x.reported}
 	if refusal != nil {
 		d.Code = int(refusal.Code)
 	}
@@ -266,7 +273,7 @@ func (e *Endpoint) decision(x *exchange, refusal *oauth.Error) *audit.Decision {
 
 func (x *exchange) outcome(refusal *oauth.Error, now time.Time) Outcome {
 	o := Outcome{Status: http.StatusOK, Limited: limit.Kinds[x.limited], Skipped: x.skipped, Unrecorded: x.unrecorded, Duration: now.Sub(x.started),
-		ClientID: x.request.clientID, KnownClient: x.client != nil, Source: x.source, TraceID: x.traceID, CorrelationID: x.correlationID, Algorithm: x.token.algorithm}
+		ClientID: x.request.clientID, KnownClient: x.client != nil, Source: x.source, TraceID: x.traceID, CorrelationID: x.correlationID, Algorithm: x.token.algorithm, ReportOnly: x.reported}
 	if refusal != nil {
 		o.Status, o.Code, o.Reason = refusal.Status, refusal.Code, refusal.Description
 	}
