@@ -38,16 +38,16 @@ func judgeToken(tenant *directory.TenantRecord, client *directory.ClientRecord, 
 		return nil, refusal
 	}
 	credential, refusal := federation.Match(client, a, sets...)
-	switch {
-	case refusal != nil:
+	if refusal != nil {
 		return nil, refusal
-	case tenant.Policy.Disabled:
-		return credential, oauth.Refuse(oauth.FederationDisabled)
+	}
+	if refusal, _ := federation.CheckIssuer(a, &tenant.Policy); refusal != nil {
+		return credential, refusal
 	}
 	if refusal := federation.CheckTimes(a, at); refusal != nil {
 		return credential, refusal
 	}
-	if refusal := federation.CheckClaims(a, &tenant.Policy); refusal != nil {
+	if refusal, _ := federation.CheckClaims(a, &tenant.Policy); refusal != nil {
 		return credential, refusal
 	}
 	if c := credential.Ceilings; c != nil && !c.Open(at) {
