@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/tracing/otlp": {"internal/tracing"},
 	"internal/keys":         {"internal/jose", "internal/store"},
 	"internal/trail":        {"internal/audit", "internal/store"},
+	"internal/kubernetes":   {},
 	// What decides. Neither of the first two stores or dials.
 	"internal/federation": {"internal/directory", "internal/jose", "internal/oauth", "internal/strictjson"},
 	"internal/token":      {"internal/audit", "internal/directory", "internal/explain", "internal/federation", "internal/limit", "internal/oauth", "internal/tracing"},
@@ -55,12 +56,13 @@ var mayImport = map[string][]string{
 	"internal/bulk":       {"internal/directory", "internal/store", "internal/strictjson"},
 	"internal/admin":      {"internal/directory", "internal/jose", "internal/strictjson"},
 	"internal/agent":      {"internal/jose", "internal/strictjson", "workload"},
+	"internal/webhook":    {"internal/kubernetes"},
 	// What wires, and what starts.
 	"internal/server": {"internal/arm", "internal/audit", "internal/auditapi", "internal/bootstrap", "internal/directory", "internal/explainapi", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/tracing", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson", "internal/tracing"},
-	"cmd/cambio": {"internal/admin", "internal/agent", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/directory", "internal/explain", "internal/keys", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
-		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/tracing", "internal/tracing/otlp", "internal/trail", "internal/trust", "workload", "workload/aws", "workload/spiffe"},
+	"cmd/cambio": {"internal/admin", "internal/agent", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/directory", "internal/explain", "internal/keys", "internal/kubernetes", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
+		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/tracing", "internal/tracing/otlp", "internal/trail", "internal/trust", "internal/webhook", "workload", "workload/aws", "workload/spiffe"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
 	"workload":                           {"internal/strictjson"},
@@ -94,6 +96,7 @@ var mayDial = map[string]string{
 	"internal/admin":        "the command line's client of the management APIs",
 	"internal/trail":        "sends audit records to the collector that an operator configured",
 	"internal/tracing/otlp": "sends spans to the collector that an operator configured",
+	"internal/kubernetes":   "reads service accounts of the cluster that the webhook serves",
 	"internal/oidc":         "the guarded client for discovery documents and key sets of issuers",
 	"workload":              "the workload's side: asks its platform for a token, and exchanges it",
 	"resourceserver":        "runs in other people's APIs and fetches cambio's own keys",

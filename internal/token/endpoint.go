@@ -11,6 +11,8 @@ import (
 	"cambio/internal/federation"
 	"cambio/internal/limit"
 	"cambio/internal/oauth"
+
+	"golang.org/x/time/rate"
 )
 
 // Errors that a Directory returns; any other means that it cannot be read.
@@ -88,12 +90,23 @@ type Config struct {
 
 // Endpoint is the token endpoint. It is safe for concurrent use.
 type Endpoint struct {
-	cfg    Config
-	shared *shared
+	cfg        Config
+	shared     *shared
+	explaining *rate.Limiter
 }
 
+// How many refusals are explained when they are recorded. An explanation costs
+// more than the refusal: a flood of them must not take from others what it
+// takes. Refusals beyond keep a record without candidates.
+const (
+	explainRate  = 20 // each second
+	explainBurst = 200
+)
+
 // New makes an Endpoint.
-func New(cfg Config) *Endpoint { return &Endpoint{cfg, newShared(cfg.Share)} }
+func New(cfg Config) *Endpoint {
+	return &Endpoint{cfg, newShared(cfg.Share), rate.NewLimiter(explainRate, explainBurst)}
+}
 
 // Door is one of the endpoint's URLs: what it calls the resource, and which
 // form its answers have.

@@ -16,7 +16,7 @@ import (
 // reasons.
 func (e *Endpoint) stored(x *exchange, refusal *oauth.Error) []byte {
 	switch {
-	case x.tenant == nil || x.limited != limit.None:
+	case x.tenant == nil || x.limited != limit.None, refusal != nil && !e.explaining.AllowN(x.started, 1):
 		return nil
 	case refusal == nil:
 		return explain.Accepted(e.input(x, nil))
