@@ -55,7 +55,7 @@ real: ## Run the real clients, Kubernetes, the second provider and the crash cyc
 
 .PHONY: race
 race: ## Run the tests of everything concurrent under the race detector
-	$(GO) test -race ./internal/arm ./internal/development ./internal/graph ./internal/keys ./internal/limit ./internal/oidc ./internal/server ./internal/store ./internal/token ./internal/trustapi
+	$(GO) test -race ./internal/arm ./internal/audit ./internal/development ./internal/explain ./internal/graph ./internal/keys ./internal/limit ./internal/oidc ./internal/server ./internal/store ./internal/token ./internal/tracing/otlp ./internal/trail ./internal/trustapi
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME

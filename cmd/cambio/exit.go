@@ -35,6 +35,9 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitDone
 	}
+	if ended := new(exitError); errors.As(err, ended) {
+		return ended.code
+	}
 	if errors.Is(err, context.Canceled) {
 		return exitInterrupted
 	}
@@ -79,6 +82,8 @@ func exitCodesTopic() *cobra.Command {
   6  changes to apply: of cambio plan --detailed-exitcode only
   7  tampered with: the audit trail is not intact; of cambio audit verify and cambio audit checkpoint only
   130  interrupted (SIGINT or SIGTERM) before it was done; a request that was under way may have been carried out
+
+cambio agent with a command ends with the code of that command.
 
 Errors go to standard error, as "cambio: " and one line, or one for each mistake in a file; results go to standard output.`,
 	}

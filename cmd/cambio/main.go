@@ -27,6 +27,9 @@ func main() {
 		return
 	}
 	code := exitCode(err)
+	if errors.As(err, new(exitError)) {
+		os.Exit(code) // the command itself has said why
+	}
 	if code == exitInterrupted {
 		err = errors.New("interrupted")
 	}
@@ -56,7 +59,7 @@ func rootCommand() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: groupManagement, Title: "Manage what is registered, over the network"}, &cobra.Group{ID: groupWorkload, Title: "Be a workload"}, &cobra.Group{ID: groupServer, Title: "Run a server"})
 	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), tenantCommand(), issuerCommand(), whoamiCommand(), doctorCommand())
 	addGroup(root, groupManagement, trustCommands()...)
-	addGroup(root, groupWorkload, tokenCommand())
+	addGroup(root, groupWorkload, tokenCommand(), agentCommand())
 	addGroup(root, groupServer, devCommand(), serveCommand(), bootstrapCommand(), keysCommand(), auditCommand(), backupCommand(), restoreCommand(), migrateCommand(), loadCommand(), configCommand())
 	root.AddCommand(versionCommand(), exitCodesTopic())
 	root.InitDefaultHelpCmd()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +40,7 @@ func (p *Parameter) compile() error {
 	}
 	for i := range p.Refuse {
 		var err error
-		if p.Refuse[i].found, err = regexp.Compile(p.Refuse[i].Pattern); err != nil {
+		if p.Refuse[i].found, err = newPattern(p.Refuse[i].Pattern); err != nil {
 			return err
 		}
 	}

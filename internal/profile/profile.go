@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -41,8 +40,8 @@ type Profile struct {
 	// SharedAudiences match audiences that tokens for other services have.
 	SharedAudiences []string `yaml:"shared_audiences"`
 
-	known, shared []*regexp.Regexp // KnownIssuers, SharedAudiences
-	identifying   []string         // IdentifyingClaims
+	known, shared []*pattern // KnownIssuers, SharedAudiences
+	identifying   []string   // IdentifyingClaims
 }
 
 // Parameter is what a person says to describe a workload, in the platform's
@@ -61,7 +60,7 @@ type Parameter struct {
 	Claim       string    // the claim that should say the same as the subject
 	FromToken   bool      `yaml:"from_token"` // taken from the claim, since no template holds it
 
-	whole *regexp.Regexp
+	whole *pattern
 }
 
 // Part is a piece of a parameter, written {parameter.part} in templates.
@@ -72,7 +71,7 @@ type Refusal struct {
 	Pattern string // found anywhere in the value
 	Why     string
 
-	found *regexp.Regexp
+	found *pattern
 }
 
 // Rule says which parameters go together. Exactly one of the first three is
@@ -102,7 +101,7 @@ type NoteRule struct {
 	Text         string
 
 	text     template
-	patterns map[string]*regexp.Regexp
+	patterns map[string]*pattern
 }
 
 // What a proposal is made of.
@@ -233,7 +232,7 @@ func (p *Profile) compileNote(n *NoteRule) error {
 	if n.Source != "" && n.Source != fromParameters && n.Source != fromToken {
 		return fmt.Errorf("source %q of a note", n.Source)
 	}
-	n.patterns = make(map[string]*regexp.Regexp, len(n.Matches))
+	n.patterns = make(map[string]*pattern, len(n.Matches))
 	for name, pattern := range n.Matches {
 		if err := p.declared(name); err != nil {
 			return err
@@ -266,12 +265,12 @@ func (p *Profile) Parameter(name string) *Parameter {
 }
 
 // whole compiles a pattern that must match a whole value.
-func whole(pattern string) (*regexp.Regexp, error) {
-	return regexp.Compile(`\A(?:` + pattern + `)\z`)
+func whole(expression string) (*pattern, error) {
+	return newPattern(`\A(?:` + expression + `)\z`)
 }
 
-func compileAll(patterns []string) ([]*regexp.Regexp, error) {
-	var out []*regexp.Regexp
+func compileAll(patterns []string) ([]*pattern, error) {
+	var out []*pattern
 	for _, pattern := range patterns {
 		r, err := whole(pattern)
 		if err != nil {
@@ -283,8 +282,8 @@ func compileAll(patterns []string) ([]*regexp.Regexp, error) {
 }
 
 // matchesAny reports whether a whole text matches one of the patterns.
-func matchesAny(patterns []*regexp.Regexp, text string) bool {
-	return slices.ContainsFunc(patterns, func(r *regexp.Regexp) bool { return r.MatchString(text) })
+func matchesAny(patterns []*pattern, text string) bool {
+	return slices.ContainsFunc(patterns, func(r *pattern) bool { return r.MatchString(text) })
 }
 
 // flags writes parameters as the flags of a command line.

@@ -9,7 +9,7 @@ import (
 // template is text with {parameter} and {parameter.part} in it.
 type template struct {
 	pieces  []piece
-	reverse *regexp.Regexp // the whole text, a group for each parameter; nil in notes
+	reverse *pattern // the whole text, a group for each parameter; nil in notes
 }
 
 type piece struct {
@@ -49,10 +49,10 @@ func (p *Profile) parseTemplate(text string) (template, error) {
 	}
 	reverse.WriteString(`\z`)
 	var err error
-	if t.reverse, err = regexp.Compile(reverse.String()); err != nil {
+	if t.reverse, err = newPattern(reverse.String()); err != nil {
 		return t, err
 	}
-	if n := t.parameters(); t.reverse.NumSubexp() != n {
+	if n := t.parameters(); t.reverse.groups != n {
 		return t, fmt.Errorf("template %q: its patterns must not hold groups but (?:…)", text)
 	}
 	return t, nil

@@ -100,11 +100,13 @@ func (r reads) compiledCredentials(ctx context.Context, tenantID, parentID strin
 		query += " ORDER BY created_at, id"
 	}
 	rows, err := r.q.QueryContext(ctx, query, tenantID, parentID, since)
+	var same shared
 	changed, err := all(rows, err, func(s scanner) (c directory.Credential, err error) {
 		var expression, audiences, ceilings string
 		if err := s.Scan(&c.ID, &c.Name, &c.Issuer, &c.Subject, &expression, &audiences, &ceilings); err != nil {
 			return c, err
 		}
+		c.Issuer = same.issuer(c.Issuer)
 		if expression != "" {
 			if c.Expression, err = directory.ParseExpression(expression); err != nil {
 				return c, err
@@ -119,7 +121,8 @@ func (r reads) compiledCredentials(ctx context.Context, tenantID, parentID strin
 				return c, err
 			}
 		}
-		return c, decode(audiences, &c.Audiences)
+		c.Audiences, err = same.audiences(audiences)
+		return c, err
 	})
 	if err != nil || len(known) == 0 {
 		return changed, err
@@ -130,6 +133,33 @@ func (r reads) compiledCredentials(ctx context.Context, tenantID, parentID strin
 		return nil, err
 	}
 	return merge(known, changed, gone), nil
+}
+
+// shared is what the last credential that was read may have in common with the
+// next one: most credentials of a client have one issuer and one audience, and
+// memory holds hundreds of thousands of them. What is shared is not changed.
+type shared struct {
+	lastIssuer, text string
+	list             []string
+}
+
+func (s *shared) issuer(text string) string {
+	if text != s.lastIssuer {
+		s.lastIssuer = text
+	}
+	return s.lastIssuer
+}
+
+// audiences reads a list of audiences.
+func (s *shared) audiences(text string) (list []string, err error) {
+	if text == s.text && s.list != nil {
+		return s.list, nil
+	}
+	if err := decode(text, &list); err != nil {
+		return nil, err
+	}
+	s.text, s.list = text, list
+	return list, nil
 }
 
 // merge returns known without what is gone or changed, and then what changed.

@@ -150,6 +150,21 @@ func (db *DB) lookAtSettings(ctx context.Context) {
 	}
 }
 
+// startOfServer is when the server that q leads to was started; empty if it does
+// not say.
+func startOfServer(ctx context.Context, q querier) (at string) {
+	if err := q.QueryRowContext(ctx, "SELECT CAST(pg_postmaster_start_time() AS TEXT)").Scan(&at); err != nil {
+		return ""
+	}
+	return at
+}
+
+// began reports whether q leads to the server that this process began to read
+// from, which has not been started again since.
+func (db *DB) began(ctx context.Context, q querier) bool {
+	return db.serverStart != "" && startOfServer(ctx, q) == db.serverStart
+}
+
 // settingError says which setting of a database is refused, and why.
 type settingError struct{ text string }
 

@@ -112,6 +112,7 @@ type DB struct {
 	// Of PostgreSQL: commits wait for a standby; there are copies that they do
 	// not wait for.
 	replicated, unwaited atomic.Bool
+	serverStart          string // of PostgreSQL, when this process began to read; empty: unknown
 }
 
 // WriteFailed reports whether the last batch that a writer tried did not
@@ -208,6 +209,9 @@ func (db *DB) begin(ctx context.Context) error {
 		if _, err := on.exec(ctx, statement, db.cfg.Clock().Add(-DeletedItemRetention).UnixMicro()); err != nil {
 			return err
 		}
+	}
+	if db.postgres() {
+		db.serverStart = startOfServer(ctx, db.statements)
 	}
 	position, err := db.FeedPosition(ctx)
 	db.feed.applied.Store(position)

@@ -296,7 +296,7 @@ func (w *writer) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.reopens || w.db.postgres() {
+	if w.reopens || w.db.postgres() && !w.db.began(ctx, s.known) {
 		var head int64
 		if err := s.known.QueryRowContext(ctx, feedPosition).Scan(&head); err != nil {
 			s.close()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 type azureCLI struct {
 	dir, path string
 	env       []string
+	beside    []string // the command line that az is appended to, if any
 }
 
 func newAzureCLI(t *testing.T) *azureCLI {
@@ -42,7 +44,13 @@ func newAzureCLI(t *testing.T) *azureCLI {
 func registeredCloud(t *testing.T) *azureCLI {
 	t.Helper()
 	az := newAzureCLI(t)
-	base := shared.server.BaseURL + "/"
+	az.register(t, shared.server.BaseURL+"/")
+	return az
+}
+
+// register makes a server the cloud of the Azure CLI.
+func (az *azureCLI) register(t *testing.T, base string) {
+	t.Helper()
 	file := az.write(t, "cloud.json", map[string]any{"suffixes": map[string]any{}, "endpoints": map[string]any{
 		"activeDirectory":                base + "adfs",
 		"activeDirectoryGraphResourceId": base,
@@ -53,7 +61,6 @@ func registeredCloud(t *testing.T) *azureCLI {
 	}})
 	az.must(t, "cloud register --name cambio --cloud-config", file)
 	az.must(t, "cloud set --name cambio")
-	return az
 }
 
 // metadataCloud lets the Azure CLI read the same from the server's own
@@ -88,7 +95,8 @@ func (az *azureCLI) run(t *testing.T, command string, args ...string) (string, b
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	args = append(strings.Fields(command), args...)
-	cmd := exec.CommandContext(ctx, az.path, args...)
+	argv := slices.Concat(az.beside, []string{az.path}, args)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = az.env
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -29,7 +29,7 @@ const (
 type world struct {
 	server         *devserver.Server
 	api            *httpclient.Client
-	dir            string
+	dir, binary    string
 	client         httpclient.Application
 	operator       httpclient.Application // trusts like client, and may manage the directory
 	group          string                 // a resource group
@@ -56,12 +56,11 @@ func (w *world) run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(w.dir)
-	binary, err := devserver.Build(ctx, w.dir)
-	if err != nil {
+	if w.binary, err = devserver.Build(ctx, w.dir); err != nil {
 		return 0, err
 	}
 	w.server, err = devserver.Start(ctx, devserver.Config{
-		Binary: binary, StateDir: filepath.Join(w.dir, "state"), Stderr: os.Stderr,
+		Binary: w.binary, StateDir: filepath.Join(w.dir, "state"), Stderr: os.Stderr,
 	})
 	if err != nil {
 		return 0, err

@@ -59,6 +59,15 @@ func defaultCredential(ctx context.Context) (result, error) {
 	return get(ctx, cred)
 }
 
+// managedIdentity is ManagedIdentityCredential without any option.
+func managedIdentity(ctx context.Context) (result, error) {
+	cred, err := azidentity.NewManagedIdentityCredential(nil)
+	if err != nil {
+		return result{}, err
+	}
+	return get(ctx, cred)
+}
+
 func authority() azcore.ClientOptions {
 	return azcore.ClientOptions{Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: os.Getenv("BASE_URL")}}
 }

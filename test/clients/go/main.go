@@ -36,13 +36,14 @@ func main() {
 		"workload":  workload,
 		"assertion": assertion,
 		"default":   defaultCredential,
+		"managed":   managedIdentity,
 		"msal":      msal,
 		"oauth2":    clientCredentials,
 		"go-oidc":   verify,
 		"armmsi":    manageIdentities,
 	}[strings.Join(os.Args[1:], " ")]
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: go workload|assertion|default|msal|oauth2|go-oidc|armmsi")
+		fmt.Fprintln(os.Stderr, "usage: go workload|assertion|default|managed|msal|oauth2|go-oidc|armmsi")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

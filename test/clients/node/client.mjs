@@ -1,8 +1,8 @@
 // Runs one third-party npm client, unmodified, against a security token service and reports what came of it as one line of
 // JSON, as ../go does for Go. Server, trust (NODE_EXTRA_CA_CERTS) and identity come from the environment.
 //
-//   node client.mjs workload|assertion|default|msal|jose|arm-msi|graph
-import { ClientAssertionCredential, DefaultAzureCredential } from "@azure/identity";
+//   node client.mjs workload|assertion|default|managed|msal|jose|arm-msi|graph
+import { ClientAssertionCredential, DefaultAzureCredential, ManagedIdentityCredential } from "@azure/identity";
 import { ConfidentialClientApplication, ProtocolMode } from "@azure/msal-node";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import { options, token, workload } from "./credentials.mjs";
@@ -43,6 +43,7 @@ const clients = {
   workload: () => twice(workload()),
   assertion: () => twice(new ClientAssertionCredential(env.TENANT_ID, env.CLIENT_ID, token, options())),
   default: () => twice(new DefaultAzureCredential()),
+  managed: () => twice(new ManagedIdentityCredential()),
   msal: async () => {
     const system = env.MSAL_MODE === "oidc" ? { protocolMode: ProtocolMode.OIDC } : {};
     const app = new ConfidentialClientApplication({ auth: msalAuth(env.MSAL_MODE), system });
