@@ -50,6 +50,21 @@ func assertion(ctx context.Context) (result, error) {
 	return get(ctx, cred)
 }
 
+// pipelines is AzurePipelinesCredential: the job's token comes from
+// SYSTEM_OIDCREQUESTURI.
+func pipelines(ctx context.Context) (result, error) {
+	cred, err := azidentity.NewAzurePipelinesCredential(os.Getenv("TENANT_ID"), os.Getenv("CLIENT_ID"),
+		os.Getenv("SERVICE_CONNECTION_ID"), os.Getenv("SYSTEM_ACCESSTOKEN"),
+		&azidentity.AzurePipelinesCredentialOptions{
+			ClientOptions:            authority(),
+			DisableInstanceDiscovery: set("DISABLE_INSTANCE_DISCOVERY"),
+		})
+	if err != nil {
+		return result{}, err
+	}
+	return get(ctx, cred)
+}
+
 // defaultCredential is DefaultAzureCredential without any option.
 func defaultCredential(ctx context.Context) (result, error) {
 	cred, err := azidentity.NewDefaultAzureCredential(nil)

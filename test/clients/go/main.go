@@ -36,6 +36,7 @@ func main() {
 		"workload":  workload,
 		"assertion": assertion,
 		"default":   defaultCredential,
+		"pipelines": pipelines,
 		"managed":   managedIdentity,
 		"msal":      msal,
 		"oauth2":    clientCredentials,

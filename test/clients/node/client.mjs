@@ -2,7 +2,7 @@
 // JSON, as ../go does for Go. Server, trust (NODE_EXTRA_CA_CERTS) and identity come from the environment.
 //
 //   node client.mjs workload|assertion|default|managed|msal|jose|arm-msi|graph
-import { ClientAssertionCredential, DefaultAzureCredential, ManagedIdentityCredential } from "@azure/identity";
+import { AzurePipelinesCredential, ClientAssertionCredential, DefaultAzureCredential, ManagedIdentityCredential } from "@azure/identity";
 import { ConfidentialClientApplication, ProtocolMode } from "@azure/msal-node";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import { options, token, workload } from "./credentials.mjs";
@@ -44,6 +44,8 @@ const clients = {
   assertion: () => twice(new ClientAssertionCredential(env.TENANT_ID, env.CLIENT_ID, token, options())),
   default: () => twice(new DefaultAzureCredential()),
   managed: () => twice(new ManagedIdentityCredential()),
+  // The job's token comes from SYSTEM_OIDCREQUESTURI.
+  pipelines: () => twice(new AzurePipelinesCredential(env.TENANT_ID, env.CLIENT_ID, env.SERVICE_CONNECTION_ID, env.SYSTEM_ACCESSTOKEN, options())),
   msal: async () => {
     const system = env.MSAL_MODE === "oidc" ? { protocolMode: ProtocolMode.OIDC } : {};
     const app = new ConfidentialClientApplication({ auth: msalAuth(env.MSAL_MODE), system });
