@@ -20,7 +20,7 @@ func doctorCommand() *cobra.Command {
 			"Each line says ok, warn or fail, and what to do. It changes nothing, and ends with code 1 when a check fails.",
 		Example: "  cambio doctor\n  cambio doctor --authority https://sts.example.net --client-id ID --federated-token-file /var/run/secrets/tokens/cambio",
 	}
-	c := connectionFlags(cmd)
+	c := connectionFlagsIn(cmd.Flags()) // not those of `doctor pod`, which asks a cluster
 	var form string
 	outputFlag(cmd, &form)
 	cmd.AddCommand(doctorPodCommand())
