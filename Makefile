@@ -96,6 +96,11 @@ msgraph-sdk: ## Run Microsoft Graph's SDK for Go against the server (its build: 
 	CAMBIO_MSGRAPH_SDK=1 $(GO) test -count=1 -timeout 60m -v -run MSGraphSDK ./test/clients
 	cd test/clients/msgraph-sdk && $(GO) vet -trimpath .
 
+# A module of its own, which no other target builds.
+.PHONY: helm
+helm: ## Install the webhook's Helm chart on a Kubernetes API server (Helm's build: minutes, once)
+	CAMBIO_HELM=1 $(GO) test -count=1 -timeout 30m -v -run Chart ./test/kubernetes
+
 .PHONY: build-boring
 build-boring: ## Build bin/cambio-boring with the toolchain's boringcrypto (cgo; docs/performance.md)
 	GOEXPERIMENT=boringcrypto CGO_ENABLED=1 $(GO) build -trimpath -o bin/cambio-boring ./cmd/cambio

@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"internal/directory":  {"internal/jose"}, // keys that are kept with an issuer are read when its record is compiled
 	"internal/oauth":      {},
 	"internal/config":     {},
+	"internal/diagnosis":  {},
 	"internal/strictjson": {},
 	"internal/audit":      {},
 	"internal/limit":      {},
@@ -55,14 +56,14 @@ var mayImport = map[string][]string{
 	"internal/rehearsal":  {"internal/directory", "internal/explain", "internal/federation", "internal/oauth", "internal/token", "internal/trust"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
 	"internal/bulk":       {"internal/directory", "internal/store", "internal/strictjson"},
-	"internal/admin":      {"internal/directory", "internal/jose", "internal/strictjson"},
+	"internal/admin":      {"internal/diagnosis", "internal/directory", "internal/jose", "internal/strictjson"},
 	"internal/agent":      {"internal/jose", "internal/strictjson", "workload"},
-	"internal/webhook":    {"internal/kubernetes"},
+	"internal/webhook":    {"internal/diagnosis", "internal/kubernetes"},
 	// What wires, and what starts.
 	"internal/server": {"internal/arm", "internal/audit", "internal/auditapi", "internal/bootstrap", "internal/directory", "internal/explainapi", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/tracing", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson", "internal/tracing"},
-	"cmd/cambio": {"internal/admin", "internal/agent", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/directory", "internal/explain", "internal/keys", "internal/kubernetes", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
+	"cmd/cambio": {"internal/admin", "internal/agent", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/diagnosis", "internal/directory", "internal/explain", "internal/keys", "internal/kubernetes", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
 		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/tracing", "internal/tracing/otlp", "internal/trail", "internal/trust", "internal/webhook", "workload", "workload/aws", "workload/spiffe"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cambio/internal/admin"
 	"cambio/internal/development"
@@ -24,9 +25,11 @@ type connection struct {
 const connectionGroup = "connection"
 
 // connectionFlags gives a command and those below it the connection flags.
-func connectionFlags(cmd *cobra.Command) *connection {
+func connectionFlags(cmd *cobra.Command) *connection { return connectionFlagsIn(cmd.PersistentFlags()) }
+
+// connectionFlagsIn adds the connection flags to a set.
+func connectionFlagsIn(flags *pflag.FlagSet) *connection {
 	c := &connection{}
-	flags := cmd.PersistentFlags()
 	for _, f := range []struct {
 		to          *string
 		name, usage string
@@ -44,9 +47,9 @@ func connectionFlags(cmd *cobra.Command) *connection {
 		_ = flags.SetAnnotation(f.name, connectionGroup, []string{"true"})
 	}
 	for _, name := range []string{"federated-token-file", "access-token-file", "ca"} {
-		_ = cmd.MarkPersistentFlagFilename(name) // the flag is there
+		_ = cobra.MarkFlagFilename(flags, name) // the flag is there
 	}
-	_ = cmd.MarkPersistentFlagDirname("state")
+	_ = cobra.MarkFlagDirname(flags, "state")
 	return c
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
-	"cambio/internal/admin"
+	"cambio/internal/diagnosis"
 )
 
 func doctorCommand() *cobra.Command {
@@ -20,9 +20,10 @@ func doctorCommand() *cobra.Command {
 			"Each line says ok, warn or fail, and what to do. It changes nothing, and ends with code 1 when a check fails.",
 		Example: "  cambio doctor\n  cambio doctor --authority https://sts.example.net --client-id ID --federated-token-file /var/run/secrets/tokens/cambio",
 	}
-	c := connectionFlags(cmd)
+	c := connectionFlagsIn(cmd.Flags()) // not those of `doctor pod`, which asks a cluster
 	var form string
 	outputFlag(cmd, &form)
+	cmd.AddCommand(doctorPodCommand())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkForm(form); err != nil {
 			return err
@@ -37,26 +38,25 @@ func diagnose(ctx context.Context, out io.Writer, form string, c *connection) er
 	if err != nil {
 		return err
 	}
-	checks := client.Diagnose(ctx)
+	return report(out, form, client.Diagnose(ctx))
+}
+
+// report prints the checks, and is an error if any failed.
+func report(out io.Writer, form string, checks []diagnosis.Check) error {
 	if err := printChecks(out, form, checks); err != nil {
 		return err
 	}
-	failed := 0
-	for _, k := range checks {
-		if k.Result == admin.Fail {
-			failed++
-		}
-	}
-	switch failed {
+	switch failed := diagnosis.Failures(checks); failed {
 	case 0:
 		return nil
 	case 1:
 		return errors.New("one check failed")
+	default:
+		return fmt.Errorf("%d checks failed", failed)
 	}
-	return fmt.Errorf("%d checks failed", failed)
 }
 
-func printChecks(out io.Writer, form string, checks []admin.Check) error {
+func printChecks(out io.Writer, form string, checks []diagnosis.Check) error {
 	if form != formTable {
 		t := table{}
 		for _, k := range checks {

@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"cambio/internal/config"
-	"cambio/internal/kubernetes"
 	"cambio/internal/server"
 	"cambio/internal/webhook"
 	"cambio/workload"
@@ -26,8 +24,7 @@ type webhookFlags struct {
 	proxyCAFile        string
 	listen, operations string
 	certFile, keyFile  string
-	kubeconfig         string
-	context            string
+	cluster            clusterFlags
 	log                config.Log
 }
 
@@ -58,9 +55,8 @@ func webhookCommand() *cobra.Command {
 	flags.StringVar(&f.operations, "operations-listen", ":9440", "`ADDRESS` of /healthz, /readyz and /metrics")
 	flags.StringVar(&f.certFile, "certificate-file", "", "PEM `FILE` with the certificate; a new one is found by itself")
 	flags.StringVar(&f.keyFile, "key-file", "", "PEM `FILE` with its key")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`FILE` that says how the API server is reached (default: as a pod)")
-	flags.StringVar(&f.context, "context", "", "`NAME` of a context of --kubeconfig")
-	for _, name := range []string{"token-proxy-ca", "certificate-file", "key-file", "kubeconfig"} {
+	f.cluster.register(cmd)
+	for _, name := range []string{"token-proxy-ca", "certificate-file", "key-file"} {
 		_ = cmd.MarkFlagFilename(name) // the flag is there
 	}
 	f.log.Level = "info"
@@ -99,13 +95,6 @@ func checkOrigin(flag, text string) error {
 	return nil
 }
 
-func (f *webhookFlags) cluster() (*kubernetes.Client, error) {
-	if f.kubeconfig == "" && f.context == "" && os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
-		return kubernetes.InCluster()
-	}
-	return kubernetes.FromKubeconfig(f.kubeconfig, f.context)
-}
-
 // run serves until ctx ends or a listener fails.
 func (f *webhookFlags) run(ctx context.Context) error {
 	log := logger(f.log)
@@ -113,7 +102,7 @@ func (f *webhookFlags) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--certificate-file %s and --key-file %s: %w", f.certFile, f.keyFile, err)
 	}
-	cluster, err := f.cluster()
+	cluster, err := f.cluster.client()
 	if err != nil {
 		return err
 	}

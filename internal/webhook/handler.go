@@ -145,10 +145,7 @@ func (w *Webhook) decide(ctx context.Context, in review) ([]Operation, error) {
 	if pod.Metadata.Labels[UseLabel] != "true" {
 		return nil, nil
 	}
-	name := pod.Spec.ServiceAccountName
-	if name == "" {
-		name = "default"
-	}
+	name := accountOf(pod)
 	var account kubernetes.Object
 	err := w.Cluster.Get(ctx, &account, "api", "v1", "namespaces", in.Request.Namespace, "serviceaccounts", name)
 	if kubernetes.IsNotFound(err) {
@@ -159,4 +156,12 @@ func (w *Webhook) decide(ctx context.Context, in review) ([]Operation, error) {
 		return nil, fmt.Errorf("the service account %s/%s cannot be read; the webhook's log says why", in.Request.Namespace, name)
 	}
 	return w.Settings.Mutate(pod, account.Metadata.Annotations)
+}
+
+// accountOf is the name of a pod's service account.
+func accountOf(pod kubernetes.Pod) string {
+	if pod.Spec.ServiceAccountName == "" {
+		return "default"
+	}
+	return pod.Spec.ServiceAccountName
 }

@@ -56,6 +56,14 @@ spec:
   containers: [{name: api, image: example.invalid/a, env: [{name: AZURE_TENANT_ID, value: own}]}]
 `
 
+// Created before anything mutates pods.
+const earlyPod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: early, namespace: shop, labels: {azure.workload.identity/use: "true"}}
+spec: {serviceAccountName: outsider, containers: [{name: api, image: example.invalid/a}]}
+`
+
 // TestWebhook has a real API server ask the webhook about pods, plays the
 // kubelet for the one that it let through, and exchanges the pod's token for
 // an access token which that API server accepts.
@@ -93,6 +101,7 @@ func TestWebhook(t *testing.T) {
 		}
 	}
 	w.roles(t)
+	w.doctor(t)
 	w.stop()
 	if _, err := w.cluster.Kubectl(t.Context(), fmt.Sprintf(pod, "late", "3600", "api"), "apply", "-f", "-"); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
 		t.Errorf("a pod was let through, or kept out for another reason, while the webhook was down: %v", err)
@@ -128,7 +137,7 @@ func (w *webhookTest) roles(t *testing.T) {
 
 // webhookTest is a cluster with cambio and its webhook.
 type webhookTest struct {
-	root             string
+	root, binary     string
 	cluster          *Cluster
 	server           *devserver.Server
 	api              *httpclient.Client
@@ -173,13 +182,15 @@ func startWebhook(t *testing.T) *webhookTest {
 	kustomize := filepath.Join(w.root, "deploy", "kustomize")
 	w.apply(t, "", "-f", filepath.Join(kustomize, "namespace.yaml"), "-f", filepath.Join(kustomize, "access.yaml"))
 	w.apply(t, fmt.Sprintf(webhookObjects, w.worker.AppID), "-f", "-")
-	w.run(t, binary)
+	w.apply(t, earlyPod, "-f", "-")
+	w.binary = binary
+	w.run(t)
 	return w
 }
 
 // run starts the webhook with the rights of its own service account, and tells
 // the API server of it.
-func (w *webhookTest) run(t *testing.T, binary string) {
+func (w *webhookTest) run(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
 	files, err := pki.Loopback(dir, "webhook")
@@ -196,7 +207,7 @@ func (w *webhookTest) run(t *testing.T, binary string) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, binary, "webhook", "--authority", w.server.BaseURL, "--token-proxy", w.server.BaseURL, "--token-proxy-ca", w.server.CAFile,
+	cmd := exec.CommandContext(ctx, w.binary, "webhook", "--authority", w.server.BaseURL, "--token-proxy", w.server.BaseURL, "--token-proxy-ca", w.server.CAFile,
 		"--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0", "--certificate-file", files.Certificate, "--key-file", files.Key, "--kubeconfig", kubeconfig)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
