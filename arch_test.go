@@ -37,7 +37,8 @@ var mayImport = map[string][]string{
 	"internal/explain":    {"internal/directory", "internal/jose", "internal/oauth", "internal/profile", "internal/strictjson"},
 	// What talks to the outside: the disk, other servers, Prometheus.
 	"internal/metrics":      {"internal/limit", "internal/oauth"},
-	"internal/oidc":         {"internal/jose", "internal/strictjson", "internal/tracing"},
+	"internal/spiffe":       {"internal/jose", "internal/strictjson"},
+	"internal/oidc":         {"internal/jose", "internal/spiffe", "internal/strictjson", "internal/tracing"},
 	"internal/store":        {"internal/directory", "internal/audit", "internal/limit", "internal/tracing"},
 	"internal/tracing/otlp": {"internal/tracing"},
 	"internal/keys":         {"internal/jose", "internal/store"},

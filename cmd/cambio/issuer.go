@@ -23,26 +23,27 @@ func issuerCommand() *cobra.Command {
 // issuerFlags are the properties that can be said when an issuer is created
 // and when it is changed.
 type issuerFlags struct {
-	description, mode, keysFile, caFile, pushedBy, proxy string
-	algorithms, addresses                                []string
-	maxKeys, maxAge                                      int
-	approve                                              bool
+	description, mode, keysFile, caFile, pushedBy, proxy, bundle string
+	algorithms, addresses                                        []string
+	maxKeys, maxAge                                              int
+	approve                                                      bool
 }
 
 func (f *issuerFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.description, "description", "", "what it is, as a `TEXT` for people")
-	flags.StringVar(&f.mode, "mode", "", "how its keys are had, as a `MODE`: discover, pin or push")
+	flags.StringVar(&f.mode, "mode", "", "how its keys are had, as a `MODE`: discover, pin, push or bundle")
 	flags.StringVar(&f.keysFile, "jwks-file", "", "`FILE` with the JWK set to pin; implies --mode pin")
 	flags.StringVar(&f.caFile, "ca-file", "", "PEM `FILE` with certificate authorities for its documents, beside those of the server")
 	flags.StringSliceVar(&f.addresses, "allow-address", nil, "private address `RANGE` that it may be on, of those that the operator lets tenants permit; may be repeated")
 	flags.StringSliceVar(&f.algorithms, "alg", nil, "`ALGORITHM` that its tokens may use, as RS256; may be repeated; without it: all")
 	flags.IntVar(&f.maxKeys, "max-keys", 0, "how many `KEYS` of its set are used, the first ones; 0: as the server is configured")
 	flags.StringVar(&f.pushedBy, "pushed-by", "", "`CLIENT-ID` of the application that pushes its keys; implies --mode push")
+	flags.StringVar(&f.bundle, "bundle-endpoint", "", "`URL` of the SPIFFE bundle endpoint of a trust domain, where its keys are; implies --mode bundle")
 	flags.StringVar(&f.proxy, "proxy", "", "`NAME` of the server's proxy through which it is reached")
 	flags.IntVar(&f.maxAge, "max-age", 0, "for how many `SECONDS` pushed keys are used; 0: a day")
 	flags.BoolVar(&f.approve, "approve-keys", false, "use a key only when it was approved")
-	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"discover", "pin", "push"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	_ = cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"discover", "pin", "push", "bundle"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
 // properties are those that were said.
@@ -73,6 +74,9 @@ func (f *issuerFlags) properties(cmd *cobra.Command) (map[string]any, error) {
 	if f.pushedBy != "" {
 		p["mode"], p["pushedBy"] = "push", f.pushedBy
 	}
+	if f.bundle != "" {
+		p["mode"], p["bundleEndpoint"] = "bundle", f.bundle
+	}
 	if cmd.Flags().Changed("ca-file") {
 		pem, err := readPEM("--ca-file", f.caFile)
 		if err != nil {
@@ -82,7 +86,7 @@ func (f *issuerFlags) properties(cmd *cobra.Command) (map[string]any, error) {
 	}
 	set("mode", "mode", f.mode)
 	if p["mode"] == "discover" {
-		p["keySet"], p["pushedBy"] = nil, ""
+		p["keySet"], p["pushedBy"], p["bundleEndpoint"] = nil, "", ""
 	}
 	return p, nil
 }
@@ -91,10 +95,11 @@ func issuerCreateCommand(c *connection) *cobra.Command {
 	var f issuerFlags
 	cmd := &cobra.Command{
 		Use: "create ISSUER", Short: "Manage an issuer", Args: oneArgument("issuer"),
-		Long: "Begins to manage an issuer. ISSUER is the iss claim of its tokens, byte for byte. With --jwks-file its keys are those of the file and nothing is fetched any more; with --pushed-by an application sends them.",
+		Long: "Begins to manage an issuer. ISSUER is the iss claim of its tokens, byte for byte. With --jwks-file its keys are those of the file and nothing is fetched any more; with --pushed-by an application sends them; with --bundle-endpoint they are read from the SPIFFE bundle of a trust domain, and ISSUER is spiffe://TRUST-DOMAIN for tokens without iss.",
 		Example: "  cambio issuer create https://k8s.example.net --jwks-file jwks.json\n" +
 			"  cambio issuer create https://idp.example.net --alg RS256 --approve-keys\n" +
-			"  cambio issuer create https://k8s.lab.example --pushed-by 9d1c6f0e-2a44-4b1d-8a7e-5c3f2b1a0d99",
+			"  cambio issuer create https://k8s.lab.example --pushed-by 9d1c6f0e-2a44-4b1d-8a7e-5c3f2b1a0d99\n" +
+			"  cambio issuer create spiffe://example.org --bundle-endpoint https://spire.example.org/bundle",
 	}
 	f.register(cmd)
 	return c.writing(cmd, func(ctx context.Context, op *operation, args []string) error {

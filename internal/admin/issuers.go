@@ -13,7 +13,7 @@ type Issuer struct {
 	ID             string         `json:"id"`
 	Issuer         string         `json:"issuer"`
 	Description    string         `json:"description"`
-	Mode           string         `json:"mode"` // discover, pin or push
+	Mode           string         `json:"mode"` // discover, pin, push or bundle
 	PushedBy       string         `json:"pushedBy"`
 	ApproveKeys    bool           `json:"approveKeys"`
 	ApprovedKeys   []string       `json:"approvedKeys"`

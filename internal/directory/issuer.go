@@ -17,6 +17,7 @@ const (
 	IssuerDiscover = "discover" // fetched, as those of an issuer that is not managed
 	IssuerPin      = "pin"      // uploaded by an administrator
 	IssuerPush     = "push"     // sent by an application beside the issuer
+	IssuerBundle   = "bundle"   // fetched from a SPIFFE bundle endpoint
 )
 
 // Limits of managed issuers.
@@ -51,6 +52,7 @@ type IssuerSettings struct {
 	MaxKeys        int      // of its keys, the first ones are used; 0: as configured, 100 unless said otherwise
 	CACertificates string   // PEM of further certificate authorities for its documents
 	AllowAddresses []string // CIDR: private addresses that it may be on, as far as the operator lets tenants permit them
+	BundleEndpoint string   // https URL of the trust domain's SPIFFE bundle, of the mode bundle
 	Proxy          string   // name of the operator's proxy that its documents are fetched through; empty: none
 	PushedBy       string   // appId of the application that may push its keys
 	MaxAgeSeconds  int      // for how long pushed keys are used after they were pushed; 0: DefaultPushedMaxAge
@@ -76,8 +78,11 @@ func ValidateIssuer(i *Issuer, allowed func(issuer string) error, delegated Dele
 	if err := checkText("description", i.Description, 0, MaxDescription); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{IssuerDiscover, IssuerPin, IssuerPush}, i.Mode) {
-		return Errorf(Invalid, "mode", "mode must be 'discover', 'pin' or 'push'.")
+	if !slices.Contains([]string{IssuerDiscover, IssuerPin, IssuerPush, IssuerBundle}, i.Mode) {
+		return Errorf(Invalid, "mode", "mode must be 'discover', 'pin', 'push' or 'bundle'.")
+	}
+	if err := i.checkBundle(allowed); err != nil {
+		return err
 	}
 	if i.MaxKeys < 0 || i.MaxKeys > MaxIssuerKeys {
 		return Errorf(Invalid, "maxKeys", "maxKeys must be between 0 and %d; 0 leaves it to the server.", MaxIssuerKeys)
@@ -94,6 +99,24 @@ func ValidateIssuer(i *Issuer, allowed func(issuer string) error, delegated Dele
 		return err
 	}
 	return i.checkApproved()
+}
+
+// checkBundle: a trust domain has no documents but its bundle.
+func (i *Issuer) checkBundle(allowed func(issuer string) error) error {
+	switch {
+	case i.Mode != IssuerBundle && IsTrustDomain(i.Issuer):
+		return Errorf(Invalid, "mode", "mode must be 'bundle' for a SPIFFE trust domain, with bundleEndpoint: nothing else tells its keys.")
+	case i.Mode != IssuerBundle && i.BundleEndpoint != "":
+		return Errorf(Invalid, "bundleEndpoint", "bundleEndpoint has a meaning in the mode bundle only.")
+	case i.Mode != IssuerBundle:
+		return nil
+	case i.BundleEndpoint == "" || len(i.BundleEndpoint) > MaxIssuer || IsTrustDomain(i.BundleEndpoint) || IsIssuerSetReference(i.BundleEndpoint):
+		return Errorf(Invalid, "bundleEndpoint", "bundleEndpoint is required in the mode bundle: the https URL of the trust domain's SPIFFE bundle.")
+	}
+	if err := allowed(i.BundleEndpoint); err != nil {
+		return Errorf(Invalid, "bundleEndpoint", "bundleEndpoint: %v", err)
+	}
+	return nil
 }
 
 // Delegated is what the operator lets tenants decide of the issuers that they
@@ -154,8 +177,8 @@ func (i *Issuer) checkPush() error {
 		return Errorf(Invalid, "maxAgeSeconds", "maxAgeSeconds must be between 0 and 2592000, 30 days; 0 stands for a day.")
 	case i.Mode == IssuerPin && i.KeySet == "":
 		return Errorf(Invalid, "keySet", "keySet is required in the mode pin: the issuer's JWK set.")
-	case i.Mode == IssuerDiscover && i.KeySet != "":
-		return Errorf(Invalid, "keySet", "keySet has no meaning in the mode discover; use the mode pin.")
+	case (i.Mode == IssuerDiscover || i.Mode == IssuerBundle) && i.KeySet != "":
+		return Errorf(Invalid, "keySet", "keySet has no meaning in the mode %s; use the mode pin.", i.Mode)
 	}
 	if i.KeySet == "" {
 		return nil
@@ -223,9 +246,9 @@ func (i Issuer) Compile() *IssuerRecord {
 			r.approved[thumbprint] = true
 		}
 	}
-	if i.CACertificates != "" || len(i.AllowAddresses) > 0 || i.MaxKeys > 0 || i.Proxy != "" {
+	if i.CACertificates != "" || len(i.AllowAddresses) > 0 || i.MaxKeys > 0 || i.Proxy != "" || i.BundleEndpoint != "" {
 		h := sha256.New()
-		for _, part := range append([]string{i.Issuer, i.CACertificates, i.Proxy, strconv.Itoa(i.MaxKeys)}, i.AllowAddresses...) {
+		for _, part := range append([]string{i.Issuer, i.CACertificates, i.Proxy, i.BundleEndpoint, strconv.Itoa(i.MaxKeys)}, i.AllowAddresses...) {
 			h.Write([]byte(part))
 			h.Write([]byte{0})
 		}
@@ -235,7 +258,7 @@ func (i Issuer) Compile() *IssuerRecord {
 }
 
 // Stored reports whether the issuer's keys are those of the record.
-func (r *IssuerRecord) Stored() bool { return r.Mode != IssuerDiscover }
+func (r *IssuerRecord) Stored() bool { return r.Mode == IssuerPin || r.Mode == IssuerPush }
 
 // Accepts reports whether the issuer's tokens may use an algorithm.
 func (r *IssuerRecord) Accepts(alg string) bool {

@@ -47,6 +47,9 @@ func ValidateCredential(c *FederatedIdentityCredential, level Compat, issuerAllo
 	if err := checkSubject(c, level); err != nil {
 		return err
 	}
+	if err := checkTrustDomain(c, level); err != nil {
+		return err
+	}
 	if err := checkAudiences(c.Audiences, level); err != nil {
 		return err
 	}

@@ -312,6 +312,8 @@ var fetchHints = map[string]string{
 	"status":              "Open the URL: the document is not there. Is the issuer written exactly as its documents are published?",
 	"invalid_json":        "Open the URL: it answers with something else than the document, often a page in HTML.",
 	"issuer_mismatch":     "The document says another issuer than the token. Compare them byte for byte; a slash at the end counts.",
+	"invalid_bundle":      "Open the URL: it must be the SPIFFE bundle of the trust domain, which SPIRE serves under federation.bundle_endpoint.",
+	"issuer_invalid":      "A SPIFFE trust domain has nothing to discover: `cambio issuer create spiffe://… --bundle-endpoint URL`.",
 	"no_usable_keys":      "The key set has no key that is accepted; `cambio issuer check` says why of each.",
 }
 

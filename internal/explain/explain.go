@@ -140,7 +140,7 @@ const NotManaged = "discovery"
 // Issuer is how the token's issuer was resolved.
 type Issuer struct {
 	Presented string    `json:"presented,omitzero"`
-	Keys      string    `json:"keys,omitzero"`   // discovery, or the mode of a managed issuer: discover, pin, push
+	Keys      string    `json:"keys,omitzero"`   // discovery, or the mode of a managed issuer: discover, pin, push, bundle
 	KeysAt    time.Time `json:"keysAt,omitzero"` // when pinned or pushed keys came
 	Sets      []string  `json:"sets,omitempty"`  // names of sets that it is in
 	Fetch     *Fetch    `json:"fetch,omitzero"`

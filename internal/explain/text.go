@@ -89,7 +89,7 @@ func (i *Issuer) describe() string {
 	if i.Presented == "" {
 		return ""
 	}
-	text := map[string]string{NotManaged: "keys by discovery", "discover": "managed, keys by discovery", "pin": "keys pinned", "push": "keys pushed"}[i.Keys]
+	text := map[string]string{NotManaged: "keys by discovery", "discover": "managed, keys by discovery", "pin": "keys pinned", "push": "keys pushed", "bundle": "keys from the SPIFFE bundle endpoint"}[i.Keys]
 	if !i.KeysAt.IsZero() {
 		text += " at " + stamp(i.KeysAt)
 	}

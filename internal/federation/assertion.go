@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"cambio/internal/directory"
 	"cambio/internal/jose"
 	"cambio/internal/oauth"
 	"cambio/internal/strictjson"
@@ -25,6 +26,7 @@ type Assertion struct {
 
 	claims                 strictjson.Object
 	hasIssuedAt, hasExpiry bool
+	impliedIssuer          bool // it has no iss: Issuer is the trust domain of its SPIFFE ID
 	jws                    *jose.JWS
 }
 
@@ -50,6 +52,9 @@ func (a *Assertion) claim(name string) (string, bool) {
 // Parse reads a client assertion: a compact JWS (RFC 7515) whose payload is a
 // strict JSON object (RFC 7519). It checks form only. Refusals: 50027 and,
 // for absent claims, 90014.
+//
+// A JWT-SVID need not have an iss: its issuer then is the trust domain of the
+// SPIFFE ID that is its subject, in all that follows.
 func Parse(token string) (*Assertion, *oauth.Error) {
 	return parse(token, sha256.Sum256([]byte(token)))
 }
@@ -108,6 +113,11 @@ func (a *Assertion) readNames(claims strictjson.Object) *oauth.Error {
 	}
 	if a.TokenID, _, err = claims.String("jti"); err != nil {
 		return wrongType("jti", "a string")
+	}
+	if !hasIssuer {
+		if a.Issuer, a.impliedIssuer = directory.TrustDomainOf(a.Subject); a.impliedIssuer {
+			hasIssuer, a.claims = true, claims.With("iss", a.Issuer)
+		}
 	}
 	switch {
 	case !hasIssuer || a.Issuer == "":

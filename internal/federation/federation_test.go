@@ -349,3 +349,37 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A JWT-SVID without iss has its trust domain as its issuer, but not in a
+// strict tenant, and not if its subject is no SPIFFE ID.
+func TestIssuerOfJWTSVIDs(t *testing.T) {
+	const td, id = "spiffe://example.org", "spiffe://example.org/ns/shop/sa/api"
+	p := newProvider(t)
+	trusted := client(directory.Credential{ID: "c1", Name: "main", Issuer: td, Subject: id, Audiences: []string{audience}})
+	for name, c := range map[string]struct {
+		over   map[string]string
+		compat directory.Compat
+		want   oauth.Code
+	}{
+		"no iss":                  {map[string]string{"iss": "", "sub": quote(id)}, directory.Relaxed, 0},
+		"no iss, strict":          {map[string]string{"iss": "", "sub": quote(id)}, directory.Strict, oauth.AlgorithmNotSupported},
+		"an empty iss":            {map[string]string{"iss": `""`, "sub": quote(id)}, directory.Relaxed, oauth.MissingClaim},
+		"another trust domain":    {map[string]string{"iss": "", "sub": quote("spiffe://example.com/ns/shop/sa/api")}, directory.Relaxed, oauth.IssuerMismatch},
+		"no SPIFFE ID":            {map[string]string{"iss": ""}, directory.Relaxed, oauth.MissingClaim},
+		"a path that is none":     {map[string]string{"iss": "", "sub": quote(td + "/a/../ns")}, directory.Relaxed, oauth.MissingClaim},
+		"speaks of another":       {map[string]string{"iss": quote(td), "sub": quote("spiffe://example.com/ns")}, directory.Relaxed, oauth.SubjectMismatch},
+		"an iss that is no other": {map[string]string{"iss": quote(issuer), "sub": quote(id)}, directory.Relaxed, oauth.IssuerMismatch},
+	} {
+		if got := verify(verifier(&fakeKeys{keys: []*jose.PublicKey{p.public}}), trusted, p.token(c.over), c.compat); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+	a, refusal := Parse(p.token(map[string]string{"iss": "", "sub": quote(id)}))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	a.jws.Header.Algorithm = jose.RS256 // which strict tenants take
+	if refusal := verifier(&fakeKeys{}).Admit(a, trusted.ClientID, directory.Strict); refusal == nil || refusal.Code != oauth.MissingClaim {
+		t.Errorf("strict: %v", refusal)
+	}
+}

@@ -20,6 +20,9 @@ import (
 // The claims are not proven yet, those that an expression reads no more than
 // the subject: a match only allows to fetch the issuer's keys.
 func Match(client *directory.ClientRecord, a *Assertion, sets ...string) (*directory.Credential, *oauth.Error) {
+	if !a.ofTrustDomain() {
+		return nil, oauth.Refuse(oauth.SubjectMismatch, a.Subject)
+	}
 	found, candidates := matchAs(client, a, a.Issuer)
 	for _, set := range sets {
 		if found != nil && !disabled(found) {
@@ -38,6 +41,16 @@ func Match(client *directory.ClientRecord, a *Assertion, sets ...string) (*direc
 		return nil, oauth.Refuse(oauth.CredentialDisabled)
 	}
 	return found, nil
+}
+
+// ofTrustDomain reports whether an issuer that is a SPIFFE trust domain speaks
+// of a SPIFFE ID of its own. Others may speak of anything.
+func (a *Assertion) ofTrustDomain() bool {
+	if !strings.HasPrefix(a.Issuer, "spiffe://") {
+		return true
+	}
+	td, ok := directory.TrustDomainOf(a.Subject)
+	return ok && td == a.Issuer
 }
 
 // matchAs finds the credential that trusts the assertion under the name of its

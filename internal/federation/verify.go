@@ -73,11 +73,15 @@ type Verifier struct {
 func New(cfg Config) *Verifier { return &Verifier{cfg, newVerified(cfg.Remember)} }
 
 // Admit checks what needs no credential and no key: that the algorithm is one
-// of the tenant's, and that the token is neither our own nor the client's.
+// of the tenant's, and that the token is neither our own nor the client's. To
+// strict tenants, as to Entra, a token has to name its issuer.
 func (v *Verifier) Admit(a *Assertion, clientID string, compat directory.Compat) *oauth.Error {
 	alg := jose.Algorithm(a.Algorithm())
 	if !alg.Valid() || compat == directory.Strict && !entraAccepts(alg) {
 		return oauth.Refuse(oauth.AlgorithmNotSupported, a.Algorithm(), strings.Join(Algorithms(compat), ","))
+	}
+	if a.impliedIssuer && compat == directory.Strict {
+		return oauth.Refuse(oauth.MissingClaim, "iss")
 	}
 	if v.cfg.Own(a.Issuer) {
 		return oauth.Refuse(oauth.OwnTokenAsAssertion)
@@ -95,7 +99,7 @@ func (v *Verifier) Prove(ctx context.Context, a *Assertion, compat directory.Com
 	if managed != nil && !managed.Accepts(a.Algorithm()) {
 		return oauth.Refuse(oauth.AlgorithmNotSupported, a.Algorithm(), strings.Join(managed.Algorithms, ","))
 	}
-	if refusal := v.checkLifetime(a); refusal != nil {
+	if refusal := v.checkLifetime(a, managed); refusal != nil {
 		return refusal
 	}
 	if refusal := v.checkSignature(ctx, a, compat, managed); refusal != nil {
@@ -106,18 +110,23 @@ func (v *Verifier) Prove(ctx context.Context, a *Assertion, compat directory.Com
 	return CheckTimes(a, v.cfg.Clock())
 }
 
-func (v *Verifier) checkLifetime(a *Assertion) *oauth.Error {
+func (v *Verifier) checkLifetime(a *Assertion, managed *directory.IssuerRecord) *oauth.Error {
 	if !a.hasExpiry {
 		return nil // reported by CheckTimes, as expired in 1970
 	}
 	issued := a.IssuedAt
-	if !a.hasIssuedAt && v.cfg.IssuedAtOptional != nil && v.cfg.IssuedAtOptional(a.Issuer) {
+	if !a.hasIssuedAt && v.issuedAtOptional(a.Issuer, managed) {
 		issued = v.cfg.Clock()
 	}
 	if a.Expiry.Sub(issued) > maxLifetime {
 		return oauth.Refuse(oauth.LifetimeTooLong, stamp(issued), stamp(a.Expiry))
 	}
 	return nil
+}
+
+// issuedAtOptional: JWT-SVIDs may lack iat.
+func (v *Verifier) issuedAtOptional(issuer string, managed *directory.IssuerRecord) bool {
+	return managed != nil && managed.Mode == directory.IssuerBundle || v.cfg.IssuedAtOptional != nil && v.cfg.IssuedAtOptional(issuer)
 }
 
 // CheckTimes checks exp, nbf and iat of an assertion, with a tolerance of five

@@ -30,6 +30,35 @@ func parseJWK(doc []byte) (key *PublicKey, keyID string, err error) {
 	if err != nil {
 		return nil, "", errors.New("not a JSON object")
 	}
+	return readJWK(jwk, "sig")
+}
+
+// errOtherUse is an entry of a SPIFFE bundle that is not for JWT-SVIDs.
+var errOtherUse = errors.New("not for JWT-SVIDs")
+
+// parseBundleJWK reads one key for JWT-SVIDs of a SPIFFE bundle.
+func parseBundleJWK(doc []byte) (key *PublicKey, keyID string, err error) {
+	const svid = "jwt-svid"
+	jwk, err := strictjson.ParseObject(doc, strictjson.Document)
+	if err != nil {
+		return nil, "", errors.New("not a JSON object")
+	}
+	use, present, err := jwk.String("use")
+	switch {
+	case err != nil || !present:
+		return nil, "", errors.New("it has no use")
+	case use != svid:
+		return nil, "", errOtherUse
+	}
+	key, keyID, err = readJWK(jwk, svid)
+	if err == nil && !key.named {
+		err = errors.New("it has no kid")
+	}
+	return key, keyID, err
+}
+
+// readJWK reads a key whose use, if it names one, is the given one.
+func readJWK(jwk strictjson.Object, use string) (key *PublicKey, keyID string, err error) {
 	keyID, named, err := jwk.String("kid")
 	if err != nil {
 		return nil, "", errors.New("kid is not a string")
@@ -37,7 +66,7 @@ func parseJWK(doc []byte) (key *PublicKey, keyID string, err error) {
 	if utf8.RuneCountInString(keyID) > maxKeyID {
 		return nil, "", errors.New("kid longer than 256 characters")
 	}
-	if err := checkPurpose(jwk); err != nil {
+	if err := checkPurpose(jwk, use); err != nil {
 		return nil, keyID, err
 	}
 	pub, err := publicKey(jwk)
@@ -58,10 +87,10 @@ func parseJWK(doc []byte) (key *PublicKey, keyID string, err error) {
 
 // checkPurpose refuses keys that are not meant for signatures, and private
 // keys: once published, anybody can sign with them.
-func checkPurpose(jwk strictjson.Object) error {
-	use, present, err := jwk.String("use")
-	if err != nil || present && use != "sig" {
-		return errors.New("use is not sig")
+func checkPurpose(jwk strictjson.Object, use string) error {
+	named, present, err := jwk.String("use")
+	if err != nil || present && named != use {
+		return errors.New("use is not " + use)
 	}
 	if _, present := jwk.Raw("key_ops"); present {
 		operations, _, err := jwk.Array("key_ops")

@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"errors"
 	"slices"
 
 	"cambio/internal/strictjson"
@@ -45,6 +46,17 @@ func NewKeySet(keys []*PublicKey) *KeySet {
 // a fault are skipped and reported, they do not spoil the others. The set may
 // be empty. The error is a *ParseError: the document is not a JWK set.
 func ParseKeySet(doc []byte, maxKeys int) (*KeySet, error) {
+	return parseKeySet(doc, maxKeys, parseJWK)
+}
+
+// ParseBundleKeys reads the keys of a SPIFFE bundle that JWT-SVIDs are verified
+// with (SPIFFE Trust Domain and Bundle §4.2), as ParseKeySet does. Entries of
+// another use are passed over; each of this one must have a kid.
+func ParseBundleKeys(doc []byte, maxKeys int) (*KeySet, error) {
+	return parseKeySet(doc, maxKeys, parseBundleJWK)
+}
+
+func parseKeySet(doc []byte, maxKeys int, parse func(entry []byte) (*PublicKey, string, error)) (*KeySet, error) {
 	document, err := strictjson.ParseObject(doc, strictjson.Document)
 	if err != nil {
 		return nil, &ParseError{"key set", err.Error()}
@@ -59,7 +71,10 @@ func ParseKeySet(doc []byte, maxKeys int) (*KeySet, error) {
 		if len(keys) >= maxKeys && len(ignored) >= maxIgnored {
 			break
 		}
-		key, keyID, err := parseJWK(entry)
+		key, keyID, err := parse(entry)
+		if errors.Is(err, errOtherUse) {
+			continue
+		}
 		if err == nil && len(keys) < maxKeys {
 			keys = append(keys, key)
 			continue

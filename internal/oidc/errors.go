@@ -10,6 +10,7 @@ import (
 const (
 	Discovery = "discovery" // OpenID Connect Discovery 1.0 section 4
 	JWKS      = "jwks"      // RFC 7517 section 5
+	Bundle    = "bundle"    // SPIFFE Trust Domain and Bundle section 4
 )
 
 // Reason says why a document could not be used. The list is closed, so that a
@@ -32,6 +33,7 @@ const (
 	ReasonIssuerMismatch Reason = "issuer_mismatch"     // the document is another issuer's
 	ReasonJWKSURI        Reason = "jwks_uri_invalid"    // jwks_uri missing or not a permitted URL
 	ReasonKeySet         Reason = "invalid_jwks"        // not a JWK Set
+	ReasonBundle         Reason = "invalid_bundle"      // not a SPIFFE bundle
 	ReasonNoKeys         Reason = "no_usable_keys"      // a JWK Set without any key we accept
 	ReasonBusy           Reason = "busy"                // too many fetches under way; nothing was sent
 	ReasonInternal       Reason = "internal"            // a fault of this program
@@ -69,6 +71,8 @@ func (r Reason) text() string {
 		return "jwks_uri is missing or not a permitted URL"
 	case ReasonKeySet:
 		return "the document is not a JWK Set"
+	case ReasonBundle:
+		return "the document is not a SPIFFE bundle"
 	case ReasonNoKeys:
 		return "the document holds no usable signature key"
 	case ReasonBusy:
@@ -84,7 +88,7 @@ func (r Reason) text() string {
 type FetchError struct {
 	Issuer     string
 	URL        string // of the document at fault
-	Document   string // Discovery or JWKS
+	Document   string // Discovery, JWKS or Bundle
 	Reason     Reason
 	Status     int           // HTTP status of the answer, 0 without one
 	Temporary  bool          // the same request may succeed later without anybody mending anything
@@ -94,8 +98,11 @@ type FetchError struct {
 
 // Error is the text for the caller.
 func (e *FetchError) Error() string {
-	if e.Document == JWKS {
+	switch e.Document {
+	case JWKS:
 		return "key set of the issuer: " + e.Reason.text()
+	case Bundle:
+		return "SPIFFE bundle of the issuer: " + e.Reason.text()
 	}
 	return "discovery document of the issuer: " + e.Reason.text()
 }

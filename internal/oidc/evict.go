@@ -20,7 +20,7 @@ func (k *KeySets) entry(issuer string, terms Terms) *entry {
 		return e
 	}
 	e := newEntry(issuer, rules, k.config.Cache)
-	e.name = name
+	e.name, e.bundle = name, terms.Bundle
 	e.touch(k.config.Clock())
 	e.cost = entryCost
 	k.entries[name] = e

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"crypto/x509"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 // replaces it as a whole, so a key that the issuer removed is gone.
 type keySet struct {
 	keys      *jose.KeySet
+	roots     []*x509.Certificate // of a SPIFFE bundle, that X.509-SVIDs chain to
 	fetchedAt time.Time
 	refreshAt time.Time // from here on renewed in the background
 	staleAt   time.Time // from here on renewed first, unless the issuer is known to be down
@@ -63,6 +65,7 @@ const (
 // it; keys of one entry are never used for another.
 type entry struct {
 	issuer  string
+	bundle  string // URL of the SPIFFE bundle that its keys are in; empty: they are discovered
 	name    string // the issuer's, or that of the terms it is asked under
 	rules   *rules
 	current atomic.Pointer[keySet] // nil before the first success; written by the running flight only

@@ -100,6 +100,9 @@ type Terms struct {
 	// Name tells these terms of an issuer from all others: what is fetched
 	// under one name is never used under another. It begins with the issuer.
 	Name string
+	// Bundle is the URL of the SPIFFE bundle endpoint that the keys are read
+	// from; empty: they are discovered.
+	Bundle string
 	// Policy is asked for once, when the first document is fetched.
 	Policy func() IssuerPolicy
 }

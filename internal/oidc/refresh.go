@@ -89,6 +89,9 @@ func (k *KeySets) refresh(ctx context.Context, e *entry) (set *keySet, fail *Fet
 			set, fail = nil, e.error(JWKS, "", &failure{reason: ReasonInternal, cause: fmt.Errorf("panic: %v", p)})
 		}
 	}()
+	if e.bundle != "" {
+		return k.fetchBundle(ctx, e)
+	}
 	uri, age := e.knownURI(k.config.Clock())
 	discovered := uri == "" || age >= k.config.Cache.DiscoveryTTL
 	if discovered {

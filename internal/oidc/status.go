@@ -11,7 +11,7 @@ type FetchEvent struct {
 	At       time.Time
 	Issuer   string
 	URL      string
-	Document string // Discovery or JWKS
+	Document string // Discovery, JWKS or Bundle
 	Duration time.Duration
 	Bytes    int               // of the body; 0 if none was received whole
 	Keys     int               // usable keys of a key set

@@ -56,7 +56,7 @@ func (s *Server) sawIssuerKeys(ctx context.Context, e oidc.FetchEvent) error {
 		if under == "" {
 			under = i.Issuer
 		}
-		if i.Mode != directory.IssuerDiscover || under != e.Under {
+		if i.Compile().Stored() || under != e.Under {
 			continue
 		}
 		if err := s.sawKeysOf(ctx, i, seen); err != nil {

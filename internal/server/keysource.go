@@ -26,7 +26,7 @@ func (k keySource) terms(managed *directory.IssuerRecord) oidc.Terms {
 	if managed == nil || managed.Terms == "" {
 		return oidc.Terms{}
 	}
-	return oidc.Terms{Name: managed.Terms, Policy: func() oidc.IssuerPolicy {
+	return oidc.Terms{Name: managed.Terms, Bundle: managed.BundleEndpoint, Policy: func() oidc.IssuerPolicy {
 		return oidc.IssuerPolicy{Issuer: managed.Issuer.Issuer, RootsPEM: []byte(managed.CACertificates),
 			AllowPrefixes: managed.Permitted(k.delegated), MaxKeys: managed.MaxKeys, Proxy: k.proxies[managed.Proxy]}
 	}}

@@ -219,7 +219,7 @@ func (s *Server) ownIssuer(issuer string) bool {
 
 // checkIssuer is the rule for the issuer of a new credential.
 func (s *Server) checkIssuer(issuer string) error {
-	if directory.IsIssuerSetReference(issuer) {
+	if directory.IsIssuerSetReference(issuer) || directory.IsTrustDomain(issuer) {
 		return nil
 	}
 	if s.ownIssuer(issuer) {
@@ -243,7 +243,7 @@ func IssuerCheck(baseURL string, cfg oidc.Config) (func(issuer string) error, er
 		return nil, err
 	}
 	return func(issuer string) error {
-		if directory.IsIssuerSetReference(issuer) {
+		if directory.IsIssuerSetReference(issuer) || directory.IsTrustDomain(issuer) {
 			return nil
 		}
 		if origin.holds(issuer) {

@@ -65,6 +65,21 @@ func (d *decoder) end() error {
 	return err
 }
 
+// With returns the object with a string member, in place of one of that name.
+func (o Object) With(name, value string) Object {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return o // not UTF-8: no member of a document is
+	}
+	members := make([]member, 0, len(o.members)+1)
+	for _, m := range o.members {
+		if string(m.name) != name {
+			members = append(members, m)
+		}
+	}
+	return Object{members: append(members, member{[]byte(name), text})}
+}
+
 // Check tells whether doc is one acceptable JSON value within lim. The error
 // is an *Error.
 func Check(doc []byte, lim Limits) error {

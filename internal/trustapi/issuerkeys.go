@@ -15,7 +15,7 @@ import (
 
 // see records the keys of an issuer that are kept with it.
 func (q *request) see(tx *store.Tx, i *directory.Issuer) error {
-	if i.Mode == directory.IssuerDiscover {
+	if !i.Compile().Stored() {
 		return nil // those are seen when they are fetched
 	}
 	added, removed, err := tx.SeeIssuerKeys(i.ID, store.SeenKeys(i))

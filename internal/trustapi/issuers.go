@@ -61,6 +61,7 @@ type issuerJSON struct {
 	MaxKeys        int            `json:"maxKeys"`
 	CACertificates string         `json:"caCertificates"`
 	AllowAddresses []string       `json:"allowAddresses"`
+	BundleEndpoint string         `json:"bundleEndpoint"`
 	Proxy          string         `json:"proxy"`
 	PushedBy       string         `json:"pushedBy"`
 	MaxAgeSeconds  int            `json:"maxAgeSeconds"`
@@ -73,7 +74,7 @@ type issuerJSON struct {
 
 func issuerOf(i *directory.Issuer) issuerJSON {
 	out := issuerJSON{ID: i.ID, Issuer: i.Issuer, Description: i.Description, Mode: i.Mode, Algorithms: i.Algorithms, MaxKeys: i.MaxKeys,
-		CACertificates: i.CACertificates, AllowAddresses: i.AllowAddresses, Proxy: i.Proxy, PushedBy: i.PushedBy, MaxAgeSeconds: i.MaxAgeSeconds,
+		CACertificates: i.CACertificates, AllowAddresses: i.AllowAddresses, BundleEndpoint: i.BundleEndpoint, Proxy: i.Proxy, PushedBy: i.PushedBy, MaxAgeSeconds: i.MaxAgeSeconds,
 		ApproveKeys: i.ApproveKeys, ApprovedKeys: i.ApprovedKeys, KeySet: value(i.KeySet), CreatedAt: &i.CreatedAt}
 	if !i.KeysAt.IsZero() {
 		out.KeysAt = &i.KeysAt
@@ -85,7 +86,7 @@ func issuerOf(i *directory.Issuer) issuerJSON {
 // are not the caller's to choose.
 func (in *issuerJSON) read(i *directory.Issuer, now time.Time) {
 	i.IssuerSettings = directory.IssuerSettings{Description: in.Description, Mode: in.Mode, Algorithms: in.Algorithms, MaxKeys: in.MaxKeys,
-		CACertificates: in.CACertificates, AllowAddresses: in.AllowAddresses, Proxy: in.Proxy, PushedBy: in.PushedBy, MaxAgeSeconds: in.MaxAgeSeconds,
+		CACertificates: in.CACertificates, AllowAddresses: in.AllowAddresses, BundleEndpoint: in.BundleEndpoint, Proxy: in.Proxy, PushedBy: in.PushedBy, MaxAgeSeconds: in.MaxAgeSeconds,
 		ApproveKeys: in.ApproveKeys, ApprovedKeys: in.ApprovedKeys}
 	keys := string(in.KeySet)
 	if keys == "null" {

@@ -38,7 +38,7 @@ func TestGuides(t *testing.T) {
 		t.Fatal(err)
 	}
 	tools := t.TempDir()
-	if err := build(t, tools); err != nil {
+	if err := build(t, root, tools); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range pages {
@@ -66,8 +66,14 @@ func TestGuides(t *testing.T) {
 	}
 }
 
-// build puts `cambio` into a folder for the path, whoever built it.
-func build(t *testing.T, tools string) error {
+// build puts `cambio` into a folder for the path, whoever built it, and the
+// stand-in for SPIRE.
+func build(t *testing.T, root, tools string) error {
+	authority := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(tools, "spiffe-authority"), "./test/spiffe/authority")
+	authority.Dir = root
+	if out, err := authority.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build ./test/spiffe/authority: %w\n%s", err, out)
+	}
 	binary, err := devserver.Build(t.Context(), tools)
 	if err != nil || filepath.Dir(binary) == tools {
 		return err

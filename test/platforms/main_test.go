@@ -67,7 +67,7 @@ func (w *world) run(m *testing.M) (int, error) {
 	for _, issuer := range []string{gitLab, pipelines, entra, google, amazon, cognito} {
 		args = append(args, "--rehearse-issuer", issuer)
 	}
-	w.server, err = devserver.Start(ctx, devserver.Config{Binary: binary, StateDir: filepath.Join(dir, "state"), Stderr: os.Stderr, Args: args})
+	w.server, err = devserver.Start(ctx, devserver.Config{Binary: binary, StateDir: filepath.Join(dir, "state"), Stderr: os.Stderr, Args: args, AllowIssuerAddress: []string{"127.0.0.1/32"}})
 	if err != nil {
 		return 0, err
 	}
