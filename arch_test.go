@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"internal/trustapi":   {"internal/directory", "internal/management", "internal/store", "internal/strictjson", "internal/trust"},
 	"internal/auditapi":   {"internal/audit", "internal/management", "internal/store", "internal/trail", "internal/trustapi"},
 	"internal/explainapi": {"internal/audit", "internal/explain", "internal/management", "internal/oauth", "internal/store", "internal/token", "internal/trustapi"},
+	"internal/lint":       {"internal/directory", "internal/profile", "internal/trust"},
 	"internal/rehearsal":  {"internal/directory", "internal/explain", "internal/federation", "internal/oauth", "internal/token", "internal/trust"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
 	"internal/bulk":       {"internal/directory", "internal/store", "internal/strictjson"},
@@ -63,7 +64,7 @@ var mayImport = map[string][]string{
 	"internal/server": {"internal/arm", "internal/audit", "internal/auditapi", "internal/bootstrap", "internal/directory", "internal/explainapi", "internal/federation", "internal/graph", "internal/jose", "internal/keys", "internal/limit",
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/tracing", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson", "internal/tracing"},
-	"cmd/cambio": {"internal/admin", "internal/agent", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/diagnosis", "internal/directory", "internal/explain", "internal/keys", "internal/kubernetes", "internal/limit", "internal/management", "internal/oauth", "internal/oidc",
+	"cmd/cambio": {"internal/admin", "internal/agent", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/diagnosis", "internal/directory", "internal/explain", "internal/keys", "internal/kubernetes", "internal/limit", "internal/lint", "internal/management", "internal/oauth", "internal/oidc",
 		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/tracing", "internal/tracing/otlp", "internal/trail", "internal/trust", "internal/webhook", "workload", "workload/aws", "workload/spiffe"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},

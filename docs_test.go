@@ -12,6 +12,7 @@ import (
 	"cambio/internal/config"
 	"cambio/internal/directory"
 	"cambio/internal/explain"
+	"cambio/internal/lint"
 	"cambio/internal/metrics"
 	"cambio/internal/oauth"
 	"cambio/internal/trust"
@@ -22,7 +23,7 @@ var update = flag.Bool("update", false, "write the generated pages instead of co
 // TestGeneratedPages compares the pages that are made of the program's own
 // tables with what the tables say now.
 func TestGeneratedPages(t *testing.T) {
-	for page, text := range map[string]string{"docs/errors.md": oauth.Markdown(), "docs/config.md": config.Markdown(), "docs/metrics.md": metrics.Markdown(), "docs/near-misses.md": explain.Markdown(),
+	for page, text := range map[string]string{"docs/errors.md": oauth.Markdown(), "docs/config.md": config.Markdown(), "docs/metrics.md": metrics.Markdown(), "docs/near-misses.md": explain.Markdown(), "docs/lint.md": lint.Markdown(),
 		"docs/trust.schema.json": string(trust.Schema()), "docs/trust-tests.schema.json": string(trust.CasesSchema())} {
 		if *update {
 			if err := os.WriteFile(page, []byte(text), 0o644); err != nil {

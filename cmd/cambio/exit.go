@@ -21,6 +21,7 @@ const (
 	exitConflict = 5
 	exitPending  = 6
 	exitTampered = 7
+	exitFindings = 8
 
 	exitInterrupted = 130 // as shells have it for SIGINT
 )
@@ -53,6 +54,9 @@ func exitCode(err error) int {
 	if pending := new(pendingError); errors.As(err, pending) {
 		return exitPending
 	}
+	if findings := new(findingsError); errors.As(err, findings) {
+		return exitFindings
+	}
 	if tampered := (*trail.TamperedError)(nil); errors.Is(err, errTampered) || errors.As(err, &tampered) {
 		return exitTampered
 	}
@@ -81,6 +85,7 @@ func exitCodesTopic() *cobra.Command {
   5  conflict: it exists already and is not the same, or a name fits more than one object
   6  changes to apply: of cambio plan --detailed-exitcode only
   7  tampered with: the audit trail is not intact; of cambio audit verify and cambio audit checkpoint only
+  8  findings: of cambio lint only; something is graded as --fail-on says
   130  interrupted (SIGINT or SIGTERM) before it was done; a request that was under way may have been carried out
 
 cambio agent with a command ends with the code of that command.

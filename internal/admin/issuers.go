@@ -10,15 +10,16 @@ import (
 
 // Issuer is an identity provider that the tenant manages. Raw is all of it.
 type Issuer struct {
-	ID           string         `json:"id"`
-	Issuer       string         `json:"issuer"`
-	Description  string         `json:"description"`
-	Mode         string         `json:"mode"` // discover, pin, push or bundle
-	PushedBy     string         `json:"pushedBy"`
-	ApproveKeys  bool           `json:"approveKeys"`
-	ApprovedKeys []string       `json:"approvedKeys"`
-	KeysAt       string         `json:"keysDateTime"`
-	Raw          jsontext.Value `json:"-"`
+	ID             string         `json:"id"`
+	Issuer         string         `json:"issuer"`
+	Description    string         `json:"description"`
+	Mode           string         `json:"mode"` // discover, pin, push or bundle
+	PushedBy       string         `json:"pushedBy"`
+	ApproveKeys    bool           `json:"approveKeys"`
+	ApprovedKeys   []string       `json:"approvedKeys"`
+	KeysAt         string         `json:"keysDateTime"`
+	AllowAddresses []string       `json:"allowAddresses"`
+	Raw            jsontext.Value `json:"-"`
 }
 
 const issuersPath = "/trust/v1/issuers"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,17 @@ type Profile struct {
 	SharedIssuers []string `yaml:"shared_issuers"`
 	// TenantClaims are the claims that tell customers of a shared issuer apart.
 	TenantClaims []string `yaml:"tenant_claims"`
+	// OwnerBoundaries match, by claim, beginnings that settle whose a token is:
+	// up to the separator after the owner's name.
+	OwnerBoundaries map[string]string `yaml:"owner_boundaries"`
+	// ProjectBoundaries and ProjectClaims do so for one repository or project of
+	// the owner.
+	ProjectBoundaries map[string]string `yaml:"project_boundaries"`
+	ProjectClaims     []string          `yaml:"project_claims"`
+	// NameOnly matches the beginning of subjects that hold names, where
+	// StableClaims hold immutable ids.
+	NameOnly     string   `yaml:"name_only"`
+	StableClaims []string `yaml:"stable_claims"`
 	// SharedAudiences match audiences that tokens for other services have.
 	SharedAudiences []string `yaml:"shared_audiences"`
 
@@ -218,7 +230,8 @@ func (p *Profile) compile() error {
 	var err, err2 error
 	p.known, err = compileAll(p.KnownIssuers)
 	p.shared, err2 = compileAll(p.SharedAudiences)
-	return errors.Join(err, err2)
+	_, err3 := compileAll(slices.Concat(slices.Collect(maps.Values(p.OwnerBoundaries)), slices.Collect(maps.Values(p.ProjectBoundaries)), []string{p.NameOnly}))
+	return errors.Join(err, err2, err3)
 }
 
 func (p *Profile) compileNote(n *NoteRule) error {

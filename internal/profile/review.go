@@ -22,7 +22,7 @@ func Review(issuer, subject string) []Note {
 		bare := strings.TrimRight(issuer, "/")
 		switch {
 		case matchesAny(p.known, issuer):
-			if subject != "" && !slices.ContainsFunc(p.Subjects, func(a Alternative) bool { return a.parsed.read(subject, values{}) }) {
+			if subject != "" && !p.HasSubject(subject) {
 				warn("%s gives subjects of other shapes by itself: %s. Unless it was told to make others, no token matches this one.", p.Title, strings.TrimPrefix(p.describe(), "its subjects are "))
 			}
 			return out
@@ -34,9 +34,26 @@ func Review(issuer, subject string) []Note {
 	return out
 }
 
+// HasSubject reports whether a subject has one of the shapes that the platform
+// gives it by itself.
+func (p *Profile) HasSubject(subject string) bool {
+	return slices.ContainsFunc(p.Subjects, func(a Alternative) bool { return a.parsed.read(subject, values{}) })
+}
+
+// OfIssuer returns the profile that an issuer belongs to, nil if none knows it.
+func OfIssuer(issuer string) *Profile {
+	if i := slices.IndexFunc(all(), func(p *Profile) bool { return matchesAny(p.known, issuer) }); i >= 0 {
+		return all()[i]
+	}
+	return nil
+}
+
 // SharedAudience returns the title of the platform whose tokens for other
 // services have an audience.
 func SharedAudience(audience string) (title string, known bool) {
+	if slices.Contains(commonAudiences, audience) {
+		return "several platforms", true
+	}
 	for _, p := range all() {
 		if matchesAny(p.shared, audience) {
 			return p.Title, true

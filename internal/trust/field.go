@@ -384,6 +384,10 @@ type place struct {
 
 func (p *place) stand(at Position, path string) { p.at, p.path = at, path }
 
+// Stands says where the object is written; the zero values if it was not read
+// from a document.
+func (p *place) Stands() (at Position, path string) { return p.at, p.path }
+
 // many is a list of objects; nil is absent.
 func many[T any](name string, to *[]T, most int, fields func(*T) []field, stands func(*T) *place, doc string) field {
 	return field{name: name, doc: doc,

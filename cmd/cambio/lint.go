@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
+
+	"cambio/internal/admin"
+	"cambio/internal/lint"
+	"cambio/internal/trust"
+)
+
+const formSARIF = "sarif"
+
+// lintFlags are those of `cambio lint`.
+type lintFlags struct {
+	files, levels []string
+	form, failOn  string
+}
+
+func lintCommand() *cobra.Command {
+	var f lintFlags
+	cmd := &cobra.Command{
+		Use: "lint [-f FILE]", Short: "Find credentials that trust too much, or nobody", Args: noArguments,
+		Long: "Holds credentials against the rules of docs/lint.md: those of a trust configuration, without a server, or all of the tenant. Findings are graded block, warn and info; --level grades a rule otherwise. " +
+			"Ends with code 8 when there is a finding of the grade of --fail-on or a more important one.",
+		Example: "  cambio lint -f trust.yaml\n  cambio lint\n  cambio lint -f trust.yaml --fail-on warn --level L7=off -o sarif",
+	}
+	filesFlag(cmd, &f.files)
+	formFlag(cmd, &f.form, formTable, formTable, formJSON, formSARIF)
+	cmd.Flags().StringArrayVar(&f.levels, "level", nil, "grade a rule as `RULE=LEVEL`: block, warn, info or off; repeatable")
+	cmd.Flags().StringVar(&f.failOn, "fail-on", string(lint.Block), "least `LEVEL` of a finding that ends the command with code 8: block, warn, info, or off for none")
+	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"block", "warn", "info", "off"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	_ = cmd.RegisterFlagCompletionFunc("level", completeLevels)                                                                                         // likewise
+	c := connectionFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		in, err := f.input(cmd, c)
+		if err != nil {
+			return err
+		}
+		findings := lint.Check(in)
+		if err := printFindings(cmd.OutOrStdout(), f.form, findings); err != nil {
+			return err
+		}
+		if n := f.failing(findings); n > 0 {
+			return findingsError{n}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func completeLevels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var list []string
+	for _, r := range lint.Rules() {
+		for _, level := range []lint.Level{lint.Block, lint.Warn, lint.Info, lint.Off} {
+			list = append(list, r.ID+"="+string(level)+"\t"+r.Title)
+		}
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp
+}
+
+// findingsError is the end of a run that found something.
+type findingsError struct{ count int }
+
+func (e findingsError) Error() string {
+	return counted(e.count, "finding") + " must be dealt with; docs/lint.md says how"
+}
+
+// input reads what is looked at: files, or the tenant.
+func (f *lintFlags) input(cmd *cobra.Command, c *connection) (*lint.Input, error) {
+	if !slices.Contains([]lint.Level{lint.Block, lint.Warn, lint.Info, lint.Off}, lint.Level(f.failOn)) {
+		return nil, usageError{fmt.Errorf("--fail-on %q must be block, warn, info or off", f.failOn)}
+	}
+	in := &lint.Input{Now: time.Now(), Levels: lint.Levels{}}
+	for _, text := range f.levels {
+		rule, level, found := strings.Cut(text, "=")
+		if !found {
+			return nil, usageError{fmt.Errorf("--level %q must be RULE=LEVEL, as in L7=off", text)}
+		}
+		in.Levels[rule] = lint.Level(level)
+	}
+	if err := lint.CheckLevels(in.Levels); err != nil {
+		return nil, usageError{fmt.Errorf("--level: %w", err)}
+	}
+	if len(f.files) > 0 {
+		d, err := readTrust(cmd, f.files)
+		if err != nil {
+			return nil, err
+		}
+		in.Clients = lint.Clients(d, managementRoles())
+		return in, nil
+	}
+	client, err := c.client(nil)
+	if err != nil {
+		return nil, errors.Join(err, errors.New("or name a trust configuration with -f FILE, which needs no server"))
+	}
+	return in, ofTenant(cmd.Context(), client, in)
+}
+
+// ofTenant fills in what a server has.
+func ofTenant(ctx context.Context, client *admin.Client, in *lint.Input) error {
+	raw, err := client.TrustConfiguration(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := trust.ParseJSON(raw)
+	if err != nil {
+		return fmt.Errorf("the server's configuration cannot be read by this version of cambio: %w", err)
+	}
+	in.Clients = lint.Clients(d, managementRoles())
+	in.Own = []string{strings.TrimSuffix(client.Settings().Authority, "/") + "/"}
+	issuers, err := client.Issuers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range issuers {
+		known := lint.Issuer{Name: i.Issuer, Private: len(i.AllowAddresses) > 0}
+		if i.Mode == "pin" {
+			known.PinnedAt, _ = time.Parse(time.RFC3339, i.KeysAt) // not set: no keys yet
+		}
+		in.Issuers = append(in.Issuers, known)
+	}
+	return nil
+}
+
+// failing counts the findings that end the command with an error.
+func (f *lintFlags) failing(findings []lint.Finding) int {
+	order := []lint.Level{lint.Block, lint.Warn, lint.Info}
+	least := slices.Index(order, lint.Level(f.failOn)) // off: -1, which none reaches
+	n := 0
+	for i := range findings {
+		if findings[i].Override == "" && slices.Index(order, findings[i].Level) <= least {
+			n++
+		}
+	}
+	return n
+}
+
+func printFindings(out io.Writer, form string, findings []lint.Finding) error {
+	switch form {
+	case formJSON:
+		if findings == nil {
+			findings = []lint.Finding{}
+		}
+		raw, err := json.Marshal(findings)
+		if err != nil {
+			return err
+		}
+		return printDocument(out, formJSON, raw)
+	case formSARIF:
+		raw, err := lint.SARIF(findings, version())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "%s\n", escaped(string(raw), jsonEscape))
+		return err
+	}
+	var b strings.Builder
+	count := map[lint.Level]int{}
+	for i := range findings {
+		x := &findings[i]
+		count[x.Level]++
+		where := x.Client + "/" + x.Credential
+		if x.Place.File != "" {
+			where = fmt.Sprintf("%s:%d: %s", x.Place.File, x.Place.Line, where)
+		}
+		fmt.Fprintf(&b, "%-5s  %-3s  %s\n            %s\n", x.Level, x.Rule, tsvCell(where), tsvCell(x.Message))
+		if x.Override != "" {
+			fmt.Fprintf(&b, "            let pass: %s\n", tsvCell(x.Override))
+			continue
+		}
+		fmt.Fprintf(&b, "            → %s\n", tsvCell(x.Remedy))
+	}
+	fmt.Fprintf(&b, "%d block, %d warn, %d info.\n", count[lint.Block], count[lint.Warn], count[lint.Info])
+	_, err := io.WriteString(out, b.String())
+	return err
+}

@@ -1,0 +1,33 @@
+package lint
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Markdown is the page of the rules.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString(`# Lint: credentials that trust too much
+
+` + "`cambio lint -f trust.yaml`" + ` holds the credentials of a [trust configuration](guides/trust-file.md) against the rules below, without a server; ` + "`cambio lint`" + ` all credentials of the tenant. Each finding says where, what and what to do:
+
+    block  L2   trust.yaml:14: shop-api/ci
+                The wildcard in "repo:acme*" on sub begins before the name of the owner ends, so that it takes tokens of others, whose names begin alike.
+                → Write the owner's whole name up to the next separator, as in repo:acme/shop:*.
+
+A rule has one of three levels. **block**: others can come by such a token, or it cannot have been meant. **warn**: it trusts more than most want. **info**: worth knowing. ` + "`--level L4=block`" + ` grades a rule otherwise, ` + "`--level L7=off`" + ` leaves it out. The command ends with code 8 when something is graded block; ` + "`--fail-on warn`" + ` is stricter, for CI. ` + "`-o sarif`" + ` writes what code scanners read, with the file and line; ` + "`-o json`" + ` an array.
+
+What a client may do is guessed from the names of its app roles: words such as read, get, list or view are read rights, admin, owner or manage administrative ones, and all others more than read rights. The ceilings of a credential count. What a platform's subjects look like comes from its [profile](profiles.md).
+
+| rule | level | finding | what to do | needs |
+|---|---|---|---|---|
+`)
+	for _, r := range rules {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.ID, r.Level, r.Title, r.Remedy, r.Needs)
+	}
+	b.WriteString(`
+A rule looks at what it needs as far as that is known. A file does not say which issuers the tenant manages; app roles by id are known when the file defines them. L5 is a warning where only a wildcard lets pull requests in, and L22 an info for a credential that was never used.
+`)
+	return b.String()
+}
