@@ -16,6 +16,7 @@ import (
 // checkOptions are the flags of `cambio issuer check`.
 type checkOptions struct {
 	config, caFile string
+	bundle         string // of `cambio issuer check` alone
 	addresses      []string
 	maxKeys        int
 }
@@ -28,13 +29,19 @@ func issuerCheckCommand() *cobra.Command {
 			"It needs no server and changes nothing. What it sees is what this machine sees: run it where the server runs, with the server's configuration. It ends with 1 when tokens of the issuer could not be verified.",
 		Example: "  cambio issuer check https://token.actions.githubusercontent.com\n" +
 			"  cambio issuer check https://idp.example.net --config config.yaml\n" +
-			"  cambio issuer check https://k8s.example.net:6443 --ca-file ca.pem --allow-address 10.0.0.0/8",
+			"  cambio issuer check https://k8s.example.net:6443 --ca-file ca.pem --allow-address 10.0.0.0/8\n" +
+			"  cambio issuer check spiffe://example.org --bundle-endpoint https://spire.example.org:8443",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			settings, err := o.settings(args[0])
 			if err != nil {
 				return err
 			}
-			report, err := oidc.Check(cmd.Context(), settings, args[0])
+			var report *oidc.Report
+			if o.bundle != "" {
+				report, err = oidc.CheckBundle(cmd.Context(), settings, args[0], o.bundle)
+			} else {
+				report, err = oidc.Check(cmd.Context(), settings, args[0])
+			}
 			if err != nil {
 				return err
 			}
@@ -46,6 +53,7 @@ func issuerCheckCommand() *cobra.Command {
 		},
 	}
 	o.register(cmd)
+	cmd.Flags().StringVar(&o.bundle, "bundle-endpoint", "", "`URL` of the SPIFFE bundle that its keys are in, instead of those that it publishes by discovery")
 	return cmd
 }
 

@@ -299,7 +299,11 @@ func (e *Explanation) adviseFetch() {
 			fix = hint
 		}
 	}
-	e.say(summary, fix, shell([]string{"cambio", "issuer", "check", e.Issuer.Presented}))
+	look := []string{"cambio", "issuer", "check", e.Issuer.Presented}
+	if e.Issuer.Keys == directory.IssuerBundle {
+		look = []string{"cambio", "issuer", "keys", e.Issuer.Presented}
+	}
+	e.say(summary, fix, shell(look))
 }
 
 // fetchHints are by the reason, as package oidc names them.

@@ -72,16 +72,27 @@ func (v *Verifier) proveCertificate(ctx context.Context, a *Assertion, compat di
 	if managed.ApproveKeys {
 		return oauth.Refuse(oauth.SVIDNotAccepted, "the keys of its trust domain need approval, which certificate authorities cannot get")
 	}
-	authorities, err := v.cfg.Authorities(ctx, managed)
-	if err != nil {
-		return keyRefusal(err, a, compat)
+	err := v.chain(ctx, a, managed, false)
+	if errors.Is(err, spiffe.ErrUntrusted) {
+		err = v.chain(ctx, a, managed, true)
 	}
-	now := v.cfg.Clock()
-	switch err := a.svid.Verify(authorities, now); {
+	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, spiffe.ErrValidity):
-		return oauth.Refuse(oauth.AssertionOutsideValidity, stamp(now), stamp(a.NotBefore), stamp(a.Expiry))
-	case err != nil:
+		return oauth.Refuse(oauth.AssertionOutsideValidity, stamp(v.cfg.Clock()), stamp(a.NotBefore), stamp(a.Expiry))
+	case errors.Is(err, spiffe.ErrUntrusted):
 		return oauth.Refuse(oauth.SVIDNotAccepted, err.Error())
 	}
-	return nil
+	return keyRefusal(err, a, compat)
+}
+
+// chain checks the chain with the authorities at hand, or with new ones. The
+// clock is read after any fetch.
+func (v *Verifier) chain(ctx context.Context, a *Assertion, managed *directory.IssuerRecord, renew bool) error {
+	authorities, err := v.cfg.Authorities(ctx, managed, renew)
+	if err != nil {
+		return err
+	}
+	return a.svid.Verify(authorities, v.cfg.Clock())
 }

@@ -60,9 +60,10 @@ type Config struct {
 	// JWT-SVIDs do.
 	IssuedAtOptional func(issuer string) bool
 	// Authorities gives the certificate authorities of a trust domain that the
-	// tenant manages, for X.509-SVIDs; nil: there are none. Error:
-	// *UnavailableError.
-	Authorities func(ctx context.Context, managed *directory.IssuerRecord) ([]*x509.Certificate, error)
+	// tenant manages, for X.509-SVIDs; nil: there are none. With renew it
+	// fetches them anew within the issuer's budget, and gives none where that
+	// is not possible. Error: *UnavailableError.
+	Authorities func(ctx context.Context, managed *directory.IssuerRecord, renew bool) ([]*x509.Certificate, error)
 	// Remember is how many bytes are used to remember which assertions
 	// verified; 0: none.
 	Remember int

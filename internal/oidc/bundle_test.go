@@ -89,6 +89,49 @@ func TestBundleWithoutAuthorities(t *testing.T) {
 	}
 }
 
+// A certificate of a new authority is worth a fetch, within the budget.
+func TestRenewAuthorities(t *testing.T) {
+	var more atomic.Bool
+	other, err := spiffe.New("example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotated, err := other.Bundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, terms, fetches := trustDomain(t, func(b string) string {
+		if more.Load() {
+			return string(rotated)
+		}
+		return b
+	})
+	k, clock := newKeySets(t, Config{}, f)
+	before, err := k.Authorities(t.Context(), td, terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more.Store(true)
+	after := k.RenewAuthorities(t.Context(), td, terms)
+	if len(after) != 1 || after[0].Equal(before[0]) {
+		t.Errorf("%d authorities, or the old one", len(after))
+	}
+	for range 10 { // as many as an attacker likes
+		k.RenewAuthorities(t.Context(), td, terms)
+	}
+	if n := fetches.Load(); n > 3 {
+		t.Errorf("%d fetches", n)
+	}
+	clock.Advance(time.Minute)
+	f.handle(nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	if got := k.RenewAuthorities(t.Context(), td, terms); got != nil {
+		t.Errorf("%d authorities of a bundle that could not be had", len(got))
+	}
+	if got, err := k.Authorities(t.Context(), td, terms); err != nil || !got[0].Equal(after[0]) {
+		t.Errorf("those at hand: %v", err)
+	}
+}
+
 // Nothing is sent to a place that is not permitted, whoever registered it.
 func TestBundleEndpointIsChecked(t *testing.T) {
 	f, terms, fetches := trustDomain(t, asIs)
@@ -107,5 +150,37 @@ func TestBundleEndpointIsChecked(t *testing.T) {
 	}
 	if fetches.Load() != 0 {
 		t.Error("something was fetched")
+	}
+}
+
+func TestCheckBundle(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit         func(string) string
+		endpoint     string // empty: the real one
+		step, advice string
+	}{
+		"well":             {asIs, "", "", ""},
+		"a key set":        {func(string) string { return `{"keys":[{"kty":"RSA","use":"sig","kid":"k1"}]}` }, "", "bundle", "OIDC discovery provider"},
+		"HTML":             {func(string) string { return "<html>" }, "", "bundle", "SPIFFE bundle"},
+		"plain http":       {asIs, "http://spire.example.org", "url", "https"},
+		"nobody there":     {asIs, "https://127.0.0.1:1/bundle", "bundle answer", "Nothing listens"},
+		"X.509-SVIDs only": {func(b string) string { return strings.Replace(b, `"jwt-svid"`, `"other"`, 1) }, "", "", ""},
+	} {
+		f, terms, _ := trustDomain(t, c.edit)
+		endpoint := terms.Bundle
+		if c.endpoint != "" {
+			endpoint = c.endpoint
+		}
+		report, err := CheckBundle(t.Context(), checkable(f), td, endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := report.Steps[len(report.Steps)-1]
+		switch {
+		case c.step == "" && !report.OK():
+			t.Errorf("%s: %+v", name, last)
+		case c.step != "" && (report.OK() || last.Name != c.step || !strings.Contains(last.Advice, c.advice)):
+			t.Errorf("%s: %+v", name, last)
+		}
 	}
 }

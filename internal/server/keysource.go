@@ -84,7 +84,10 @@ func unavailable(err error) error {
 }
 
 // authorities gives the certificate authorities of a trust domain.
-func (k keySource) authorities(ctx context.Context, managed *directory.IssuerRecord) ([]*x509.Certificate, error) {
+func (k keySource) authorities(ctx context.Context, managed *directory.IssuerRecord, renew bool) ([]*x509.Certificate, error) {
+	if renew {
+		return k.sets.RenewAuthorities(ctx, managed.Issuer.Issuer, k.terms(managed)), nil
+	}
 	found, err := k.sets.Authorities(ctx, managed.Issuer.Issuer, k.terms(managed))
 	if err != nil {
 		return nil, unavailable(err)
