@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"internal/trail":        {"internal/audit", "internal/store"},
 	"internal/kubernetes":   {},
 	// What decides. Neither of the first two stores or dials.
-	"internal/federation": {"internal/directory", "internal/jose", "internal/oauth", "internal/strictjson"},
+	"internal/federation": {"internal/directory", "internal/jose", "internal/oauth", "internal/spiffe", "internal/strictjson"},
 	"internal/token":      {"internal/audit", "internal/directory", "internal/explain", "internal/federation", "internal/limit", "internal/oauth", "internal/tracing"},
 	"internal/graph":      {"internal/directory", "internal/lint", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/arm":        {"internal/directory", "internal/lint", "internal/management", "internal/store", "internal/strictjson"},

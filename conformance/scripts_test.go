@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,6 +27,9 @@ func params() testscript.Params {
 			if cond == "issuers" { // the server under test trusts issuers of ours
 				return shared.issuers != nil, nil
 			}
+			if cond == "svids" { // it takes SVIDs as client authentication
+				return takesSVIDs()
+			}
 			return false, os.ErrInvalid
 		},
 		Setup: func(e *testscript.Env) error {
@@ -45,6 +49,22 @@ func params() testscript.Params {
 			return nil
 		},
 	}
+}
+
+// takesSVIDs asks the server's discovery document.
+func takesSVIDs() (bool, error) {
+	response, err := shared.http.Get(shared.BaseURL + "/" + shared.TenantID + "/v2.0/.well-known/openid-configuration")
+	if err != nil {
+		return false, err
+	}
+	defer response.Body.Close()
+	var document struct {
+		Methods []string `json:"token_endpoint_auth_methods_supported"`
+	}
+	if err := json.UnmarshalRead(response.Body, &document); err != nil {
+		return false, err
+	}
+	return slices.Contains(document.Methods, "spiffe_jwt"), nil
 }
 
 // objectID is the oid of an access token, as clients read it that make

@@ -144,7 +144,7 @@ func startTarget(ctx context.Context) (*target, func() error, error) {
 	}
 	server, err := devserver.Start(ctx, devserver.Config{
 		Binary: binary, StateDir: filepath.Join(dir, "state"), Stderr: log,
-		IssuerCAFile: t.issuers.caFile, AllowIssuerAddress: []string{"127.0.0.1/32"},
+		IssuerCAFile: t.issuers.caFile, AllowIssuerAddress: []string{"127.0.0.1/32"}, Args: []string{"--spiffe-client-auth"},
 	})
 	if err != nil {
 		text, _ := os.ReadFile(log.Name())

@@ -26,7 +26,7 @@ const tokenFile = "workload-token"
 
 type devFlags struct {
 	listen, state, issuerCA, compat, logLevel string
-	json                                      bool
+	json, svids                               bool
 	allow, rehearse                           []string
 }
 
@@ -46,6 +46,7 @@ func devCommand() *cobra.Command {
 	flags.StringVar(&f.issuerCA, "issuer-ca", "", "PEM file with certificate authorities of external issuers")
 	flags.StringArrayVar(&f.allow, "allow-issuer-address", nil, "private or loopback address range (CIDR) that external issuers may be on; repeatable")
 	flags.StringArrayVar(&f.rehearse, "rehearse-issuer", nil, "accept tokens of the built-in provider for this issuer, instead of fetching its keys; repeatable")
+	flags.BoolVar(&f.svids, "spiffe-client-auth", false, "take SVIDs as the client's authentication, as public.spiffe_client_auth of a configuration does")
 	flags.StringVar(&f.compat, "compat", "", "set the tenant's compatibility level: relaxed or strict (relaxed at first; kept over restarts)")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error; logs go to standard error")
 	return cmd
@@ -53,7 +54,7 @@ func devCommand() *cobra.Command {
 
 func (f *devFlags) config() (development.Config, error) {
 	c := development.Config{Dir: f.state, Listen: f.listen, Compat: directory.Compat(f.compat), IssuerCAFile: f.issuerCA,
-		Rehearse: f.rehearse, Log: logger(config.Log{Level: f.logLevel})}
+		Rehearse: f.rehearse, SPIFFEClientAuth: f.svids, Log: logger(config.Log{Level: f.logLevel})}
 	if c.Compat != "" && c.Compat != directory.Relaxed && c.Compat != directory.Strict {
 		return c, usageError{fmt.Errorf("--compat %q must be relaxed or strict", f.compat)}
 	}

@@ -111,6 +111,9 @@ func serve(ctx context.Context, cfg config.Config) error {
 	})
 	public := server.NewHTTPServer(s.Handler(), log)
 	public.TLSConfig = certificate.Config()
+	if cfg.Public.SPIFFEClientAuth {
+		server.AskForCertificates(public.TLSConfig)
+	}
 	listener, err := net.Listen("tcp", cfg.Public.Listen)
 	if err != nil {
 		return fmt.Errorf("public.listen: %w", err)
@@ -205,7 +208,7 @@ func options(cfg config.Config, db *store.DB, log *slog.Logger) (server.Options,
 		BaseURL: cfg.BaseURL, DB: db, KEK: kek, Keys: keyPolicy(cfg), Issuers: issuers, IssuedAtOptional: optional,
 		Management: server.ManagementLimits{Reads: cfg.Management.ReadsPerSecond, Writes: cfg.Management.WritesPerSecond},
 		Records:    store.RecordsConfig{Bytes: int(cfg.Cache.RecordBytes)}, Clock: time.Now, Log: log,
-		LifetimeMin: cfg.Tokens.LifetimeMin, LifetimeMax: cfg.Tokens.LifetimeMax,
+		LifetimeMin: cfg.Tokens.LifetimeMin, LifetimeMax: cfg.Tokens.LifetimeMax, SPIFFEClientAuth: cfg.Public.SPIFFEClientAuth,
 	}, nil
 }
 

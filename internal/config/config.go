@@ -43,12 +43,13 @@ type Config struct {
 
 // Public is the listener that clients reach.
 type Public struct {
-	Listen          string        `yaml:"listen" doc:"Address and port."`
-	CertificateFile string        `yaml:"certificate_file" doc:"PEM file with the server's certificate chain. Required. Read again when it changes."`
-	KeyFile         string        `yaml:"key_file" doc:"PEM file with the certificate's private key. Required."`
-	MaxConnections  int           `yaml:"max_connections" doc:"How many connections are open at a time; more wait. Each may hold about 100 KB while its request arrives."`
-	TrustedProxies  []string      `yaml:"trusted_proxies" doc:"Address ranges (CIDR) of proxies in front. The last address in X-Forwarded-For that is not one of them counts as where a request came from, in limits and in the audit trail. Empty: none, and the header is ignored."`
-	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" doc:"How long requests may go on after a stop signal."`
+	Listen           string        `yaml:"listen" doc:"Address and port."`
+	CertificateFile  string        `yaml:"certificate_file" doc:"PEM file with the server's certificate chain. Required. Read again when it changes."`
+	KeyFile          string        `yaml:"key_file" doc:"PEM file with the certificate's private key. Required."`
+	MaxConnections   int           `yaml:"max_connections" doc:"How many connections are open at a time; more wait. Each may hold about 100 KB while its request arrives."`
+	SPIFFEClientAuth bool          `yaml:"spiffe_client_auth" doc:"Take SVIDs as the client's authentication at the token endpoint of relaxed tenants, as draft-ietf-oauth-spiffe-client-auth says: JWT-SVIDs of the assertion type jwt-spiffe, and X.509-SVIDs, for which every client is asked for a TLS certificate. A draft: it may change. X.509-SVIDs need TLS to end here, not at a proxy."`
+	TrustedProxies   []string      `yaml:"trusted_proxies" doc:"Address ranges (CIDR) of proxies in front. The last address in X-Forwarded-For that is not one of them counts as where a request came from, in limits and in the audit trail. Empty: none, and the header is ignored."`
+	ShutdownTimeout  time.Duration `yaml:"shutdown_timeout" doc:"How long requests may go on after a stop signal."`
 }
 
 // Operations is the listener for operators.

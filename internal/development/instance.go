@@ -29,13 +29,14 @@ import (
 
 // Config is what a development instance needs. Dir and Listen are required.
 type Config struct {
-	Dir            string           // state folder; made when it is missing
-	Listen         string           // address and port; port 0 takes a free one
-	Compat         directory.Compat // of the tenant; empty leaves it as it is, relaxed at first
-	IssuerCAFile   string           // further certificate authorities of issuers
-	AllowAddresses []netip.Prefix   // private addresses that issuers may be on
-	Rehearse       []string         // issuers whose keys are replaced by the provider's
-	Log            *slog.Logger
+	Dir              string           // state folder; made when it is missing
+	Listen           string           // address and port; port 0 takes a free one
+	Compat           directory.Compat // of the tenant; empty leaves it as it is, relaxed at first
+	IssuerCAFile     string           // further certificate authorities of issuers
+	AllowAddresses   []netip.Prefix   // private addresses that issuers may be on
+	SPIFFEClientAuth bool             // SVIDs authenticate clients
+	Rehearse         []string         // issuers whose keys are replaced by the provider's
+	Log              *slog.Logger
 
 	keys   keys.Policy     // the zero value is the production policy; tests compress it
 	tracer *tracing.Tracer // of tests
@@ -142,6 +143,9 @@ func (i *Instance) start(ctx context.Context, cfg Config, listener net.Listener)
 		IDP: Provider{Issuer: i.Provider.Issuer(), MintURL: i.Provider.Issuer() + "/mint"}}
 	i.http = server.NewHTTPServer(i.server.Handler(), cfg.Log)
 	i.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
+	if cfg.SPIFFEClientAuth {
+		server.AskForCertificates(i.http.TLSConfig)
+	}
 	limited := netutil.LimitListener(listener, config.Default().Public.MaxConnections)
 	go func() { i.failed <- i.http.ServeTLS(limited, "", "") }()
 	return nil
@@ -191,9 +195,10 @@ func (i *Instance) options(cfg Config, base string, ca *authority, addr net.Addr
 		LifetimeMin: time.Hour, LifetimeMax: 90 * time.Minute,
 		Issuers: oidc.Config{ExtraRootsPEM: roots, AllowedPrefixes: cfg.AllowAddresses,
 			Issuers: []oidc.IssuerPolicy{{Issuer: i.Provider.Issuer(), AllowAddrPorts: ownAddresses(addr)}}},
-		Mounts:         []server.Mount{provider("GET", "/.well-known/openid-configuration"), provider("GET", "/keys"), provider("POST", "/mint")},
-		ManagementURIs: azureResources(),
-		Rehearsal:      &server.Rehearsal{Issuers: cfg.Rehearse, Keys: set},
+		Mounts:           []server.Mount{provider("GET", "/.well-known/openid-configuration"), provider("GET", "/keys"), provider("POST", "/mint")},
+		ManagementURIs:   azureResources(),
+		SPIFFEClientAuth: cfg.SPIFFEClientAuth,
+		Rehearsal:        &server.Rehearsal{Issuers: cfg.Rehearse, Keys: set},
 	}, nil
 }
 

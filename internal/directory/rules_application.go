@@ -207,7 +207,8 @@ func checkIdentifierURIs(a *Application, present []string, tenant *Tenant) error
 	return nil
 }
 
-// parseIdentifierURI takes absolute api and https URIs with a host. It is
+// parseIdentifierURI takes absolute api and https URIs with a host, and SPIFFE
+// IDs, by which a client may name itself. It is
 // later compared byte for byte with what clients ask for.
 func parseIdentifierURI(s string) (*url.URL, error) {
 	const property = "identifierUris"
@@ -215,6 +216,9 @@ func parseIdentifierURI(s string) (*url.URL, error) {
 		return nil, err
 	}
 	u, err := url.Parse(s)
+	if _, workload := TrustDomainOf(s); workload && err == nil {
+		return u, nil
+	}
 	if err != nil || strings.ContainsAny(s, " \t\"<>\\^`{|}") {
 		return nil, Errorf(Invalid, property, "identifierUris: '%s' is not a URI.", s)
 	}
@@ -230,6 +234,9 @@ func parseIdentifierURI(s string) (*url.URL, error) {
 // ownedIdentifier is Entra's rule since 15 October 2021 for single-tenant
 // applications.
 func ownedIdentifier(u *url.URL, appID string, tenant *Tenant) bool {
+	if u.Scheme == "spiffe" {
+		return false // a trust domain is no domain of the tenant, whatever its name
+	}
 	host := strings.ToLower(u.Hostname())
 	if u.Scheme == "api" {
 		first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")

@@ -9,10 +9,12 @@ import (
 	"cambio/internal/directory"
 	"cambio/internal/jose"
 	"cambio/internal/oauth"
+	"cambio/internal/spiffe"
 	"cambio/internal/strictjson"
 )
 
-// Assertion is a parsed client assertion. Its claims are the issuer's only
+// Assertion is a parsed client assertion, or the X.509-SVID that a client has
+// in its place. Its claims are the issuer's only
 // after Verifier.Prove returned nil.
 type Assertion struct {
 	Issuer    string
@@ -26,15 +28,27 @@ type Assertion struct {
 
 	claims                 strictjson.Object
 	hasIssuedAt, hasExpiry bool
-	impliedIssuer          bool // it has no iss: Issuer is the trust domain of its SPIFFE ID
-	jws                    *jose.JWS
+	impliedIssuer          bool             // it has no iss: Issuer is the trust domain of its SPIFFE ID
+	jws                    *jose.JWS        // nil for an X.509-SVID
+	svid                   *spiffe.X509SVID // nil for a token
 }
 
-// KeyID is the header's kid, which may be empty.
-func (a *Assertion) KeyID() string { return a.jws.Header.KeyID }
+// KeyID is the header's kid, which may be empty; of an X.509-SVID its serial
+// number in hexadecimal.
+func (a *Assertion) KeyID() string {
+	if a.svid != nil {
+		return a.svid.Leaf.SerialNumber.Text(16)
+	}
+	return a.jws.Header.KeyID
+}
 
-// Algorithm is the header's alg.
-func (a *Assertion) Algorithm() string { return string(a.jws.Header.Algorithm) }
+// Algorithm is the header's alg; "X.509" for an X.509-SVID.
+func (a *Assertion) Algorithm() string {
+	if a.svid != nil {
+		return x509Algorithm
+	}
+	return string(a.jws.Header.Algorithm)
+}
 
 // Claims are all of its claims, for an explanation.
 func (a *Assertion) Claims() strictjson.Object { return a.claims }

@@ -2,6 +2,7 @@ package federation
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"slices"
 	"strings"
@@ -58,6 +59,10 @@ type Config struct {
 	// IssuedAtOptional reports whether tokens of an issuer may lack iat, as
 	// JWT-SVIDs do.
 	IssuedAtOptional func(issuer string) bool
+	// Authorities gives the certificate authorities of a trust domain that the
+	// tenant manages, for X.509-SVIDs; nil: there are none. Error:
+	// *UnavailableError.
+	Authorities func(ctx context.Context, managed *directory.IssuerRecord) ([]*x509.Certificate, error)
 	// Remember is how many bytes are used to remember which assertions
 	// verified; 0: none.
 	Remember int
@@ -76,6 +81,9 @@ func New(cfg Config) *Verifier { return &Verifier{cfg, newVerified(cfg.Remember)
 // of the tenant's, and that the token is neither our own nor the client's. To
 // strict tenants, as to Entra, a token has to name its issuer.
 func (v *Verifier) Admit(a *Assertion, clientID string, compat directory.Compat) *oauth.Error {
+	if a.svid != nil {
+		return nil // a certificate, of an issuer that is no client and not this server
+	}
 	alg := jose.Algorithm(a.Algorithm())
 	if !alg.Valid() || compat == directory.Strict && !entraAccepts(alg) {
 		return oauth.Refuse(oauth.AlgorithmNotSupported, a.Algorithm(), strings.Join(Algorithms(compat), ","))
@@ -96,6 +104,9 @@ func (v *Verifier) Admit(a *Assertion, clientID string, compat directory.Compat)
 // credential, in this order. A nil return makes the claims the issuer's.
 // managed is the issuer as the tenant manages it; nil: it does not.
 func (v *Verifier) Prove(ctx context.Context, a *Assertion, compat directory.Compat, managed *directory.IssuerRecord) *oauth.Error {
+	if a.svid != nil {
+		return v.proveCertificate(ctx, a, compat, managed)
+	}
 	if managed != nil && !managed.Accepts(a.Algorithm()) {
 		return oauth.Refuse(oauth.AlgorithmNotSupported, a.Algorithm(), strings.Join(managed.Algorithms, ","))
 	}

@@ -25,6 +25,10 @@ const GrantClientCredentials = "client_credentials"
 // AssertionTypeJWT is the client assertion type of RFC 7523 §2.2.
 const AssertionTypeJWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
+// AssertionTypeSPIFFE is that of a JWT-SVID
+// (draft-ietf-oauth-spiffe-client-auth-02).
+const AssertionTypeSPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+
 // OAuth error codes (RFC 6749 §5.2) and those that Entra adds.
 const (
 	InvalidRequest         = "invalid_request"

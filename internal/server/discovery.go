@@ -72,7 +72,7 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request, ref stri
 		AuthorizationEndpoint: base + "/" + id + path + "/authorize",
 		TokenEndpoint:         base + "/" + id + path + "/token",
 		JWKSURI:               base + "/" + id + keys,
-		AuthMethods:           []string{"private_key_jwt"},
+		AuthMethods:           s.authMethods(compat),
 		AuthSigningAlgorithms: federation.Algorithms(compat),
 		GrantTypes:            []string{oauth.GrantClientCredentials},
 		ResponseTypes:         []string{"none"}, // nobody signs in here,
@@ -83,6 +83,16 @@ func (s *Server) serveDiscovery(w http.ResponseWriter, r *http.Request, ref stri
 		CloudInstanceName:     origin.Host,
 		GraphHost:             origin.Host,
 	})
+}
+
+// authMethods names the ways to authenticate at the token endpoint; those of
+// SVIDs as draft-ietf-oauth-spiffe-client-auth-02 does.
+func (s *Server) authMethods(compat directory.Compat) []string {
+	methods := []string{"private_key_jwt"}
+	if s.opt.SPIFFEClientAuth && compat != directory.Strict {
+		methods = append(methods, "spiffe_jwt", "spiffe_x509")
+	}
+	return methods
 }
 
 // serveKeys answers the key set, which is one for all tenants. Verifiers may

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"net/url"
@@ -64,16 +65,31 @@ func (k keySource) Lookup(ctx context.Context, issuer string, managed *directory
 	if err == nil {
 		return found, nil
 	}
-	var fetch *oidc.FetchError
 	switch {
 	case errors.Is(err, oidc.ErrUnknownKey):
 		return nil, federation.ErrUnknownKey
 	case errors.Is(err, oidc.ErrKeyIDRequired):
 		return nil, federation.ErrKeyIDRequired
-	case errors.As(err, &fetch):
-		return nil, &federation.UnavailableError{Reason: fetch.Error(), Kind: string(fetch.Reason), URL: fetch.URL, Document: fetch.Document, Temporary: fetch.Temporary, RetryAfter: fetch.RetryAfter}
 	}
-	return nil, err
+	return nil, unavailable(err)
+}
+
+// unavailable says of a fetch that failed what the verifier has to know.
+func unavailable(err error) error {
+	var fetch *oidc.FetchError
+	if !errors.As(err, &fetch) {
+		return err
+	}
+	return &federation.UnavailableError{Reason: fetch.Error(), Kind: string(fetch.Reason), URL: fetch.URL, Document: fetch.Document, Temporary: fetch.Temporary, RetryAfter: fetch.RetryAfter}
+}
+
+// authorities gives the certificate authorities of a trust domain.
+func (k keySource) authorities(ctx context.Context, managed *directory.IssuerRecord) ([]*x509.Certificate, error) {
+	found, err := k.sets.Authorities(ctx, managed.Issuer.Issuer, k.terms(managed))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return found, nil
 }
 
 // Renew implements federation.KeySource.

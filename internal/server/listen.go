@@ -27,6 +27,11 @@ func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
+// AskForCertificates makes a listener ask clients for a certificate. One is not
+// required, and nothing is checked of it but that the client has its key: whom
+// it authenticates is decided where it counts.
+func AskForCertificates(c *tls.Config) { c.ClientAuth = tls.RequestClientCert }
+
 // CertificateFiles is a TLS certificate that is read again when its file
 // changes, so that a renewal needs no restart. It is safe for concurrent use.
 type CertificateFiles struct {

@@ -83,6 +83,9 @@ type Options struct {
 	Mounts []Mount
 	// IssuedAtOptional lists issuers whose tokens may lack iat.
 	IssuedAtOptional []string
+	// SPIFFEClientAuth lets SVIDs authenticate clients at the token endpoint. For
+	// X.509-SVIDs the listener must ask for certificates: AskForCertificates.
+	SPIFFEClientAuth bool
 	// Rehearsal replaces the keys of some issuers; development only.
 	Rehearsal *Rehearsal
 }
@@ -161,7 +164,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	s.directory = &tokenDirectory{db: opt.DB, records: opt.DB.Records(opt.Records), managementURIs: s.managementURIs}
 	s.endpoint = token.New(token.Config{BaseURL: opt.BaseURL, Directory: s.directory, Verifier: s.verifier(),
 		Signer: ring, Recorder: recorder{opt.DB, ring}, Clock: opt.Clock, Lifetime: s.lifetime, Observe: s.observeExchange,
-		Source: s.source, Gate: limit.NewGate(opt.Refusals, opt.Clock), Share: opt.ShareTokens})
+		Source: s.source, Gate: limit.NewGate(opt.Refusals, opt.Clock), Share: opt.ShareTokens, SVIDs: opt.SPIFFEClientAuth})
 	pageKey, err := opt.KEK.Derive("page tokens")
 	if err != nil {
 		return nil, err
@@ -196,8 +199,10 @@ func (s *Server) verifier() *federation.Verifier {
 	for _, issuer := range s.opt.IssuedAtOptional {
 		optional[issuer] = true
 	}
+	source := keySource{s.issuers, s.opt.Rehearsal, s.opt.TenantAddresses, s.opt.Proxies}
 	return federation.New(federation.Config{
-		Keys:             keySource{s.issuers, s.opt.Rehearsal, s.opt.TenantAddresses, s.opt.Proxies},
+		Keys:             source,
+		Authorities:      source.authorities,
 		Clock:            s.opt.Clock,
 		Own:              s.ownIssuer,
 		IssuedAtOptional: func(issuer string) bool { return optional[issuer] },

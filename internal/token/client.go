@@ -31,8 +31,11 @@ func (e *Endpoint) ResolveTenant(ctx context.Context, ref string) (*directory.Te
 
 // findClient loads the client's compiled record.
 func (e *Endpoint) findClient(ctx context.Context, x *exchange) (*directory.ClientRecord, *oauth.Error) {
-	id := canonicalGUID(x.request.clientID)
-	if id == "" {
+	id, refusal := e.clientID(ctx, x)
+	switch {
+	case refusal != nil:
+		return nil, refusal
+	case id == "":
 		return nil, oauth.Refuse(oauth.ClientNotFound, x.request.clientID, x.tenant.DisplayName)
 	}
 	client, err := e.cfg.Directory.Client(ctx, x.tenant.ID, id)

@@ -84,6 +84,7 @@ type Config struct {
 	Lifetime  func() time.Duration       // of the next token
 	Source    func(*http.Request) string // the network address that a request came from
 	Gate      *limit.Gate
+	SVIDs     bool          // whether SVIDs authenticate clients, as draft-ietf-oauth-spiffe-client-auth says
 	Share     time.Duration // for how long equal requests get one token; 0: each gets its own
 	Observe   func(context.Context, Outcome)
 }

@@ -31,9 +31,11 @@ type exchange struct {
 	request    request
 	history    interface{ Stale() bool } // of what the directory said, records or that there is none
 	tenant     *directory.TenantRecord
+	named      *directory.ResourceRecord // the application that a SPIFFE ID as client_id named
 	client     *directory.ClientRecord
 	assertion  *federation.Assertion
 	asked      string                  // the parameter resource; check puts the resource in its place
+	sentClient string                  // the parameter client_id; a JWT-SVID puts its subject in its place
 	proven     bool                    // the signature and the times of the assertion are
 	provenAs   *directory.IssuerRecord // the issuer as the tenant managed it then
 	credential *directory.Credential
@@ -143,13 +145,16 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, x *exchange, t
 	if refusal != nil {
 		return refusal
 	}
-	x.asked = x.request.resource
+	x.asked, x.sentClient = x.request.resource, x.request.clientID
+	if e.cfg.SVIDs {
+		x.request.takeSVIDs(r)
+	}
 	return e.decideFor(r.Context(), x, tenantRef)
 }
 
 // decideAgain repeats what depends on the directory.
 func (e *Endpoint) decideAgain(ctx context.Context, x *exchange, tenantRef string) *oauth.Error {
-	x.tenant, x.client, x.credential, x.resource, x.roles, x.reported, x.token = nil, nil, nil, nil, nil, nil, issued{}
+	x.tenant, x.named, x.client, x.credential, x.resource, x.roles, x.reported, x.token = nil, nil, nil, nil, nil, nil, nil, issued{}
 	return e.decideFor(ctx, x, tenantRef)
 }
 
@@ -158,9 +163,14 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 	if x.tenant, refusal = e.ResolveTenant(ctx, tenantRef); refusal != nil {
 		return refusal
 	}
-	x.request.resource = x.asked
+	x.request.resource, x.request.clientID = x.asked, x.sentClient
 	if refusal = x.request.check(x.door, x.tenant.Compat); refusal != nil {
 		return refusal
+	}
+	if x.request.bySVID(x.tenant.Compat) {
+		if refusal = e.readSVID(x); refusal != nil {
+			return refusal
+		}
 	}
 	if x.client, refusal = e.findClient(ctx, x); refusal != nil {
 		return refusal
@@ -182,7 +192,7 @@ func (e *Endpoint) decideFor(ctx context.Context, x *exchange, tenantRef string)
 // Stale reports whether a record that the decision rests on was replaced, or
 // the database was: that it holds no record leaves none to be marked.
 func (x *exchange) Stale() bool {
-	return x.history.Stale() || x.tenant != nil && x.tenant.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
+	return x.history.Stale() || x.tenant != nil && x.tenant.Stale() || x.named != nil && x.named.Stale() || x.client != nil && x.client.Stale() || x.resource != nil && x.resource.Stale()
 }
 
 // attempt decides on the records at hand whether the assertion proves to be

@@ -2,6 +2,7 @@ package token
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"mime"
 	"net/http"
@@ -26,6 +27,9 @@ type request struct {
 	assertion, assertionType       string
 	scope, resource, correlationID string
 	basic                          bool // an Authorization: Basic header came along
+
+	svids        bool                // the server takes SVIDs
+	certificates []*x509.Certificate // of the client, from TLS; nil: they do not count
 }
 
 // field returns where a known parameter goes, or nil.
@@ -157,10 +161,11 @@ func (q *request) check(door Door, level directory.Compat) *oauth.Error {
 		return oauth.Refuse(oauth.UnsupportedGrant, q.grantType)
 	case q.basic && (q.assertion != "" || q.secret != ""), q.secret != "" && q.assertion != "":
 		return oauth.Refuse(oauth.MalformedRequest, "it carries more than one client authentication")
-	case q.clientID == "":
+	case q.clientID == "" && (q.certificates != nil || !q.bySVID(level)):
 		return oauth.Refuse(oauth.MissingParameter, oauth.ParamClientID)
 	case q.secret != "" || q.basic:
 		return oauth.Refuse(oauth.SecretNotAccepted)
+	case q.bySVID(level):
 	case q.assertion == "":
 		return oauth.Refuse(oauth.NoClientCredential)
 	case q.assertionType == "":

@@ -63,7 +63,7 @@ func (w *world) run(m *testing.M) (int, error) {
 			return 0, err
 		}
 	}
-	var args []string
+	args := []string{"--spiffe-client-auth"}
 	for _, issuer := range []string{gitLab, pipelines, entra, google, amazon, cognito} {
 		args = append(args, "--rehearse-issuer", issuer)
 	}

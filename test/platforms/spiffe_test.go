@@ -3,6 +3,7 @@ package platforms
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -32,7 +33,7 @@ func trustDomainOf(t *testing.T, withIssuer bool) (a *spiffe.Authority, socket s
 	if withIssuer {
 		a.Issuer = "https://" + endpoint.Listener.Addr().String()
 	}
-	endpoint.Config.Handler = a.Handler()
+	endpoint.Config.Handler = http.StripPrefix("/"+t.Name(), a.Handler()) // ports come back, and the server remembers
 	endpoint.StartTLS()
 	t.Cleanup(endpoint.Close)
 	dir, err := os.MkdirTemp("", "spiffe") // a test's own folder has too long a name for a socket
@@ -64,7 +65,7 @@ func cambio(t *testing.T, more []string, args ...string) (string, error) {
 // until the test ends.
 func manage(t *testing.T, issuer string, endpoint *httptest.Server) {
 	t.Helper()
-	if out, err := cambio(t, nil, "issuer", "create", issuer, "--bundle-endpoint", endpoint.URL+"/bundle", "--ca-file", authorityFile(t, endpoint)); err != nil {
+	if out, err := cambio(t, nil, "issuer", "create", issuer, "--bundle-endpoint", endpoint.URL+"/"+t.Name()+"/bundle", "--ca-file", authorityFile(t, endpoint)); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() {

@@ -6,13 +6,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/spiffe/go-spiffe/v2/workloadapi"
 
 	"cambio/test/pki"
 	"cambio/test/spiffe"
@@ -23,7 +28,14 @@ func main() {
 	dir := flag.String("dir", ".", "folder of the socket and of the endpoint's certificate; it must exist")
 	listen := flag.String("listen", "127.0.0.1:9443", "address and port of the bundle endpoint")
 	oidc := flag.Bool("oidc", false, "put an iss into JWT-SVIDs and serve its discovery document, as SPIRE does with jwt_issuer")
+	fetch := flag.String("fetch", "", "instead, fetch an X.509-SVID from the Workload API at this `URL`, and write svid.0.pem and svid.0.key to the folder, as spire-agent does")
 	flag.Parse()
+	if *fetch != "" {
+		if err := write(*fetch, *dir); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if err := run(*trustDomain, *dir, *listen, *oidc); err != nil {
 		log.Fatal(err)
 	}
@@ -55,4 +67,19 @@ func run(trustDomain, dir, listen string, oidc bool) error {
 	server := http.Server{Handler: authority.Handler(), ReadHeaderTimeout: 5 * time.Second}
 	go func() { failed <- server.ServeTLS(endpoint, files.Certificate, files.Key) }()
 	return <-failed
+}
+
+// write is a client of any Workload API.
+func write(api, dir string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	svid, err := workloadapi.FetchX509SVID(ctx, workloadapi.WithAddr(api))
+	if err != nil {
+		return err
+	}
+	chain, key, err := svid.Marshal()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(dir, "svid.0.pem"), chain, 0o600), os.WriteFile(filepath.Join(dir, "svid.0.key"), key, 0o600))
 }
