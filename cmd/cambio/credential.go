@@ -66,7 +66,7 @@ func (f *holderFlags) find(ctx context.Context, c *admin.Client) (admin.Holder, 
 // and another definition.
 type existingFlags struct {
 	ifMissing, replace bool
-	override           overrideFlag
+	override           reasonsFlag
 }
 
 func (f *existingFlags) add(cmd *cobra.Command) {
@@ -75,15 +75,15 @@ func (f *existingFlags) add(cmd *cobra.Command) {
 	f.override.add(cmd)
 }
 
-// overrideFlag gives reasons for what lint would refuse.
-type overrideFlag struct{ reasons []string }
+// reasonsFlag gives reasons for what lint would refuse.
+type reasonsFlag struct{ reasons []string }
 
-func (f *overrideFlag) add(cmd *cobra.Command) {
+func (f *reasonsFlag) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.reasons, "override", nil, "have the credential although a rule of lint blocks it, and say why, as `RULE=REASON`; repeatable; docs/lint.md")
 }
 
 // give checks the reasons and tells the client.
-func (f *overrideFlag) give(c *admin.Client) error {
+func (f *reasonsFlag) give(c *admin.Client) error {
 	if _, err := lint.ParseOverrides(f.reasons); err != nil {
 		return usageError{fmt.Errorf("--override: %w", err)}
 	}
@@ -254,6 +254,9 @@ func credentialCreateCommand(c *connection) *cobra.Command {
 	addProfileCommands(cmd, c)
 	c.writing(cmd, func(ctx context.Context, op *operation, _ []string) error {
 		if token.proposed != nil {
+			if token.force { // the proposal was called dangerous for what L1 is about
+				existing.override.reasons = append(existing.override.reasons, "L1=created with --force")
+			}
 			return ensureCredential(ctx, op, &holder, &existing, *token.proposed)
 		}
 		want, err := definition.credential(op.in)
