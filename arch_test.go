@@ -47,10 +47,10 @@ var mayImport = map[string][]string{
 	// What decides. Neither of the first two stores or dials.
 	"internal/federation": {"internal/directory", "internal/jose", "internal/oauth", "internal/spiffe", "internal/strictjson"},
 	"internal/token":      {"internal/audit", "internal/directory", "internal/explain", "internal/federation", "internal/limit", "internal/oauth", "internal/tracing"},
-	"internal/graph":      {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
-	"internal/arm":        {"internal/directory", "internal/management", "internal/store", "internal/strictjson"},
+	"internal/graph":      {"internal/directory", "internal/lint", "internal/management", "internal/store", "internal/strictjson"},
+	"internal/arm":        {"internal/directory", "internal/lint", "internal/management", "internal/store", "internal/strictjson"},
 	"internal/trust":      {"internal/directory", "internal/strictjson"},
-	"internal/trustapi":   {"internal/directory", "internal/management", "internal/store", "internal/strictjson", "internal/trust"},
+	"internal/trustapi":   {"internal/directory", "internal/lint", "internal/management", "internal/store", "internal/strictjson", "internal/trust"},
 	"internal/auditapi":   {"internal/audit", "internal/management", "internal/store", "internal/trail", "internal/trustapi"},
 	"internal/explainapi": {"internal/audit", "internal/explain", "internal/management", "internal/oauth", "internal/store", "internal/token", "internal/trustapi"},
 	"internal/lint":       {"internal/directory", "internal/profile", "internal/trust"},

@@ -13,6 +13,7 @@ import (
 
 	"cambio/internal/admin"
 	"cambio/internal/directory"
+	"cambio/internal/lint"
 	"cambio/internal/profile"
 )
 
@@ -63,11 +64,31 @@ func (f *holderFlags) find(ctx context.Context, c *admin.Client) (admin.Holder, 
 
 // existingFlags say what to do about a credential that has the name already,
 // and another definition.
-type existingFlags struct{ ifMissing, replace bool }
+type existingFlags struct {
+	ifMissing, replace bool
+	override           reasonsFlag
+}
 
 func (f *existingFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.ifMissing, "if-missing", false, "leave a credential of that name as it is, whatever it says")
 	cmd.Flags().BoolVar(&f.replace, "replace", false, "make a credential of that name what is given here")
+	f.override.add(cmd)
+}
+
+// reasonsFlag gives reasons for what lint would refuse.
+type reasonsFlag struct{ reasons []string }
+
+func (f *reasonsFlag) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.reasons, "override", nil, "have the credential although a rule of lint blocks it, and say why, as `RULE=REASON`; repeatable; docs/lint.md")
+}
+
+// give checks the reasons and tells the client.
+func (f *reasonsFlag) give(c *admin.Client) error {
+	if _, err := lint.ParseOverrides(f.reasons); err != nil {
+		return usageError{fmt.Errorf("--override: %w", err)}
+	}
+	c.Override(f.reasons)
+	return nil
 }
 
 func (f *existingFlags) existing() (admin.Existing, error) {
@@ -87,6 +108,9 @@ func (f *existingFlags) existing() (admin.Existing, error) {
 func ensureCredential(ctx context.Context, op *operation, holder *holderFlags, existing *existingFlags, want admin.Credential) error {
 	choice, err := existing.existing()
 	if err != nil {
+		return err
+	}
+	if err := existing.override.give(op.Client); err != nil {
 		return err
 	}
 	h, err := holder.find(ctx, op.Client)
@@ -230,6 +254,9 @@ func credentialCreateCommand(c *connection) *cobra.Command {
 	addProfileCommands(cmd, c)
 	c.writing(cmd, func(ctx context.Context, op *operation, _ []string) error {
 		if token.proposed != nil {
+			if token.force { // the proposal was called dangerous for what L1 is about
+				existing.override.reasons = append(existing.override.reasons, "L1=created with --force")
+			}
 			return ensureCredential(ctx, op, &holder, &existing, *token.proposed)
 		}
 		want, err := definition.credential(op.in)

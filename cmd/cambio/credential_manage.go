@@ -70,6 +70,7 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 	var holder holderFlags
 	var definition definitionFlags
 	var ceilings ceilingFlags
+	var override reasonsFlag
 	cmd := &cobra.Command{Use: "update NAME", Short: "Change a credential", Args: oneArgument("NAME"), ValidArgsFunction: c.argumentNames(credentialNames(&holder)),
 		Long: "Changes the properties that are given, and no others. --audience replaces all audiences; --subject and --claims-matching-expression replace each other.\n\n" +
 			"--disable, --not-before, --not-after, --roles, --resources, --max-lifetime and --source are ceilings: they bound what the credential can be used for, whatever its client may do. An empty value lifts one.",
@@ -77,7 +78,11 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 	holder.add(cmd, c)
 	definition.add(cmd)
 	ceilings.add(cmd)
+	override.add(cmd)
 	return c.writing(cmd, func(ctx context.Context, op *operation, args []string) error {
+		if err := override.give(op.Client); err != nil {
+			return err
+		}
 		h, err := holder.find(ctx, op.Client)
 		if err != nil {
 			return err

@@ -79,17 +79,11 @@ func (f *lintFlags) input(cmd *cobra.Command, c *connection) (*lint.Input, error
 	if !slices.Contains([]lint.Level{lint.Block, lint.Warn, lint.Info, lint.Off}, lint.Level(f.failOn)) {
 		return nil, usageError{fmt.Errorf("--fail-on %q must be block, warn, info or off", f.failOn)}
 	}
-	in := &lint.Input{Now: time.Now(), Levels: lint.Levels{}}
-	for _, text := range f.levels {
-		rule, level, found := strings.Cut(text, "=")
-		if !found {
-			return nil, usageError{fmt.Errorf("--level %q must be RULE=LEVEL, as in L7=off", text)}
-		}
-		in.Levels[rule] = lint.Level(level)
+	levels, err := parseLevels("--level", f.levels)
+	if err != nil {
+		return nil, usageError{err}
 	}
-	if err := lint.CheckLevels(in.Levels); err != nil {
-		return nil, usageError{fmt.Errorf("--level: %w", err)}
-	}
+	in := &lint.Input{Now: time.Now(), Levels: levels}
 	if len(f.files) > 0 {
 		d, err := readTrust(cmd, f.files)
 		if err != nil {
@@ -105,8 +99,34 @@ func (f *lintFlags) input(cmd *cobra.Command, c *connection) (*lint.Input, error
 	return in, ofTenant(cmd.Context(), client, in)
 }
 
-// ofTenant fills in what a server has.
+// parseLevels reads grades, RULE=LEVEL each.
+func parseLevels(flag string, texts []string) (lint.Levels, error) {
+	levels := lint.Levels{}
+	for _, text := range texts {
+		rule, level, found := strings.Cut(text, "=")
+		if !found {
+			return nil, fmt.Errorf("%s %q must be RULE=LEVEL, as in L7=off", flag, text)
+		}
+		levels[rule] = lint.Level(level)
+	}
+	if err := lint.CheckLevels(levels); err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return levels, nil
+}
+
+// ofTenant fills in what a server has. Grades of the tenant's policy count
+// where the command line has none.
 func ofTenant(ctx context.Context, client *admin.Client, in *lint.Input) error {
+	tenant, err := client.Tenant(ctx)
+	if err != nil {
+		return err
+	}
+	for rule, level := range tenant.FederationPolicy.Lint.Levels {
+		if _, given := in.Levels[rule]; !given {
+			in.Levels[rule] = lint.Level(level)
+		}
+	}
 	raw, err := client.TrustConfiguration(ctx)
 	if err != nil {
 		return err

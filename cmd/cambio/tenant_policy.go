@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -40,6 +42,8 @@ type policyFlags struct {
 	mode               string
 	required, reported []string
 	noRequired         bool
+	lintMode           string
+	lintLevels         []string
 }
 
 func tenantPolicySetCommand(c *connection) *cobra.Command {
@@ -61,6 +65,10 @@ func tenantPolicySetCommand(c *connection) *cobra.Command {
 	flags.StringArrayVar(&f.required, "require", nil, "`RULE` that is enforced, as \"ISSUER CLAIM=VALUE,VALUE\"; repeatable")
 	flags.StringArrayVar(&f.reported, "report-require", nil, "`RULE` that is only reported, as \"ISSUER CLAIM=VALUE,VALUE\"; repeatable")
 	flags.BoolVar(&f.noRequired, "no-required-claims", false, "require no claims any more")
+	flags.StringVar(&f.lintMode, "lint", "", "`MODE` of lint when credentials are written: enforce refuses what a rule blocks, report-only does not")
+	flags.StringArrayVar(&f.lintLevels, "lint-level", nil, "grade a rule of lint as `RULE=LEVEL`: block, warn, info or off; repeatable; replaces all grades")
+	_ = cmd.RegisterFlagCompletionFunc("lint-level", completeLevels)                                                                                                             // the flag is there
+	_ = cmd.RegisterFlagCompletionFunc("lint", cobra.FixedCompletions([]string{string(directory.Enforce), string(directory.ReportOnly)}, cobra.ShellCompDirectiveNoFileComp))    // likewise
 	_ = cmd.RegisterFlagCompletionFunc("issuers", cobra.FixedCompletions([]string{string(directory.Enforce), string(directory.ReportOnly)}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	return c.writing(cmd, func(ctx context.Context, op *operation, _ []string) error {
 		if err := f.check(); err != nil {
@@ -81,14 +89,16 @@ func tenantPolicySetCommand(c *connection) *cobra.Command {
 func (f *policyFlags) check() error {
 	rules := len(f.required) + len(f.reported)
 	switch {
-	case len(f.issuers) == 0 && !f.anyIssuer && f.mode == "" && rules == 0 && !f.noRequired:
-		return errors.New("say what to change: --allow-issuer, --any-issuer, --issuers, --require, --report-require or --no-required-claims")
+	case len(f.issuers) == 0 && !f.anyIssuer && f.mode == "" && rules == 0 && !f.noRequired && f.lintMode == "" && len(f.lintLevels) == 0:
+		return errors.New("say what to change: --allow-issuer, --any-issuer, --issuers, --require, --report-require, --no-required-claims, --lint or --lint-level")
 	case f.anyIssuer && len(f.issuers) > 0:
 		return errors.New("--any-issuer and --allow-issuer exclude each other")
 	case f.noRequired && rules > 0:
 		return errors.New("--no-required-claims excludes --require and --report-require")
 	case f.mode != "" && f.mode != string(directory.Enforce) && f.mode != string(directory.ReportOnly):
 		return fmt.Errorf("--issuers %q must be enforce or report-only", f.mode)
+	case f.lintMode != "" && f.lintMode != string(directory.Enforce) && f.lintMode != string(directory.ReportOnly):
+		return fmt.Errorf("--lint %q must be enforce or report-only", f.lintMode)
 	}
 	return nil
 }
@@ -101,6 +111,17 @@ func (f *policyFlags) apply(p *admin.FederationPolicy) error {
 		p.AllowedIssuers = admin.AllowedIssuers{}
 	}
 	p.AllowedIssuers.Mode = cmp.Or(f.mode, p.AllowedIssuers.Mode)
+	p.Lint.Mode = cmp.Or(f.lintMode, p.Lint.Mode)
+	if len(f.lintLevels) > 0 {
+		levels, err := parseLevels("--lint-level", f.lintLevels)
+		if err != nil {
+			return err
+		}
+		p.Lint.Levels = map[string]string{}
+		for rule, level := range levels {
+			p.Lint.Levels[rule] = string(level)
+		}
+	}
 	if f.noRequired || len(f.required)+len(f.reported) > 0 {
 		p.RequiredClaims = nil
 	}
@@ -138,10 +159,27 @@ func policyTable(t admin.Tenant) table {
 	}
 	_ = json.Unmarshal(t.Raw, &raw) // it was read before
 	return table{
-		head: []string{"Federation", "Allowed issuers", "Required claims"},
-		rows: [][]string{{federation, allowedIssuersText(t.FederationPolicy.AllowedIssuers), requiredClaimsText(t.FederationPolicy.RequiredClaims)}},
+		head: []string{"Federation", "Allowed issuers", "Required claims", "Lint"},
+		rows: [][]string{{federation, allowedIssuersText(t.FederationPolicy.AllowedIssuers), requiredClaimsText(t.FederationPolicy.RequiredClaims), lintText(t)}},
 		raw:  []jsontext.Value{raw.FederationPolicy},
 	}
+}
+
+// lintText says whether lint refuses, and the grades of the tenant's own.
+func lintText(t admin.Tenant) string {
+	p := t.FederationPolicy.Lint
+	mode := p.Mode
+	if mode == "" {
+		mode = string(directory.Enforce)
+		if t.Compat == string(directory.Strict) {
+			mode = string(directory.ReportOnly)
+		}
+	}
+	texts := []string{mode}
+	for _, rule := range slices.Sorted(maps.Keys(p.Levels)) {
+		texts = append(texts, rule+"="+p.Levels[rule])
+	}
+	return strings.Join(texts, " ")
 }
 
 func allowedIssuersText(a admin.AllowedIssuers) string {

@@ -54,6 +54,8 @@ type Client struct {
 	bearer  string
 	expires time.Time // when bearer ends; zero: not known
 
+	reasons []string // see Override
+
 	subscription string // of the tenant; empty: not asked yet
 	ownedOnly    bool   // see SeesOwnedOnly
 }
@@ -93,6 +95,13 @@ func (c *Config) transport() (*http.Transport, error) {
 
 // Settings are those that the client was made with.
 func (c *Client) Settings() Settings { return c.cfg.Settings }
+
+// overrideHeader says why findings of lint are let pass.
+const overrideHeader = "Cambio-Lint-Override"
+
+// Override gives reasons for what rules of lint would refuse, RULE=REASON each,
+// with every change from now on.
+func (c *Client) Override(reasons []string) { c.reasons = reasons }
 
 // IsDryRun reports whether requests that change something are only printed.
 func (c *Client) IsDryRun() bool { return c.cfg.DryRun != nil }
@@ -197,6 +206,9 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (json
 	h := http.Header{"Authorization": {"Bearer " + bearer}}
 	if body != nil {
 		h.Set("Content-Type", "application/json")
+	}
+	if method != http.MethodGet && len(c.reasons) > 0 {
+		h.Set(overrideHeader, strings.Join(c.reasons, "; "))
 	}
 	raw, err := c.repeat(ctx, method, path, body, h)
 	return raw, c.stale(err)

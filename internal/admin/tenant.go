@@ -27,6 +27,15 @@ type FederationPolicy struct {
 	Disabled       bool            `json:"disabled"`
 	AllowedIssuers AllowedIssuers  `json:"allowedIssuers"`
 	RequiredClaims []RequiredClaim `json:"requiredClaims"`
+	Lint           LintPolicy      `json:"lint,omitzero"`
+}
+
+// LintPolicy says whether credentials that a rule of lint blocks are refused
+// when they are written (mode enforce or report-only; empty: as the tenant's
+// compatibility level has it), and how rules are graded.
+type LintPolicy struct {
+	Mode   string            `json:"mode,omitzero"`
+	Levels map[string]string `json:"levels,omitempty"`
 }
 
 // AllowedIssuers are the issuers whose tokens are taken; none: every one. Mode

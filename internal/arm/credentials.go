@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"cambio/internal/directory"
+	"cambio/internal/lint"
 	"cambio/internal/management"
 	"cambio/internal/store"
 	"cambio/internal/strictjson"
@@ -197,6 +198,11 @@ func (q *request) putCredential() error {
 		if err := q.guardCredential(&before, found); err != nil {
 			return err
 		}
+		if !found || !before.TrustsSame(&c) {
+			if err := q.lint(tx, &m, &c); err != nil {
+				return err
+			}
+		}
 		switch {
 		case !found:
 			return tx.CreateCredential(&c)
@@ -210,6 +216,21 @@ func (q *request) putCredential() error {
 	}
 	answer := q.credentialOf(&m, &c)
 	return q.put(!found, answer.ID, &c, answer)
+}
+
+// lint holds a credential against the rules, unless the tenant does not want
+// that, and records the reasons for which a finding passes.
+func (q *request) lint(tx *store.Tx, m *directory.ManagedIdentity, c *directory.FederatedIdentityCredential) error {
+	reasons, err := lint.ParseOverrides(q.r.Header.Values(lint.OverrideHeader))
+	if err != nil {
+		return badRequest(lint.OverrideHeader + ": " + err.Error() + ".")
+	}
+	roles := func() ([]string, error) { return tx.RoleValues(q.r.Context(), m.TenantID, m.ClientID) }
+	passed, err := lint.Gate(&q.call.Tenant, c, roles, reasons, tx.Now())
+	for _, action := range lint.OverrideDetails(passed) {
+		tx.RecordDetail(action, credentialID(m, c))
+	}
+	return err
 }
 
 func (q *request) guardCredential(before *directory.FederatedIdentityCredential, found bool) error {

@@ -21,6 +21,25 @@ type FederationPolicy struct {
 	AllowedIssuers AllowedIssuers `json:",omitzero"`
 	RequiredClaims []RequiredClaim
 	Claims         ClaimPolicy `json:",omitzero"`
+	Lint           LintPolicy  `json:",omitzero"`
+}
+
+// LintPolicy says what becomes of credentials that break a rule of
+// docs/lint.md when they are written.
+type LintPolicy struct {
+	Mode   Enforcement       `json:",omitempty"` // empty: strict tenants report, as Entra accepts what they do; others enforce
+	Levels map[string]string `json:",omitempty"` // by rule: block, warn, info or off
+}
+
+// IsZero reports whether the policy says nothing.
+func (p LintPolicy) IsZero() bool { return p.Mode == "" && len(p.Levels) == 0 }
+
+// Enforced reports whether what a rule blocks is refused.
+func (p LintPolicy) Enforced(compat Compat) bool {
+	if p.Mode == "" {
+		return compat != Strict
+	}
+	return p.Mode == Enforce
 }
 
 // AllowedIssuers lists the issuers whose tokens a tenant takes, byte for byte.
@@ -74,6 +93,9 @@ const (
 // would forbid the issuer without saying so.
 func CheckFederationPolicy(p *FederationPolicy) error {
 	if err := checkAllowedIssuers(&p.AllowedIssuers); err != nil {
+		return err
+	}
+	if err := checkEnforcement("federationPolicy.lint", p.Lint.Mode); err != nil {
 		return err
 	}
 	const property = "federationPolicy.requiredClaims"

@@ -1,6 +1,9 @@
 package directory
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Compat is a tenant's compatibility level. Relaxed is Entra's wire without
 // its accidental limits; strict adds those limits and copies their refusals.
@@ -145,6 +148,25 @@ type FederatedIdentityCredential struct {
 	Description string
 	Ceilings    *Ceilings `json:",omitzero"` // nil: none
 	CreatedAt   time.Time
+}
+
+// TrustsSame reports whether two states of a credential trust the same tokens
+// for the same purposes.
+func (c *FederatedIdentityCredential) TrustsSame(other *FederatedIdentityCredential) bool {
+	expression := func(c *FederatedIdentityCredential) string {
+		if c.Expression == nil {
+			return ""
+		}
+		return c.Expression.Value
+	}
+	roles := func(c *FederatedIdentityCredential) []string {
+		if c.Ceilings == nil {
+			return nil
+		}
+		return c.Ceilings.Roles
+	}
+	return c.Issuer == other.Issuer && c.Subject == other.Subject && expression(c) == expression(other) &&
+		slices.Equal(c.Audiences, other.Audiences) && slices.Equal(roles(c), roles(other))
 }
 
 // AppRoleAssignment grants an app role of a resource to a principal. Both are

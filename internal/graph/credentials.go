@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"cambio/internal/directory"
+	"cambio/internal/lint"
 	"cambio/internal/management"
 	"cambio/internal/store"
 )
@@ -154,10 +155,15 @@ func (q *request) storeCredential(app *directory.Application, b *body, name stri
 		if err := q.guardAbsent(); err != nil {
 			return err
 		}
+		passed, err := q.lint(tx, app, c)
+		if err != nil {
+			return err
+		}
 		if err := tx.CreateCredential(c); err != nil {
 			return err
 		}
 		tx.SetTarget(credentialTarget(app, c))
+		recordOverrides(tx, passed, credentialTarget(app, c))
 		return nil
 	})
 	if err != nil {
@@ -224,9 +230,33 @@ func (q *request) patchCredential(app *directory.Application, key string, byName
 		if same(&before, &c) {
 			return nil
 		}
+		if !before.TrustsSame(&c) {
+			passed, err := q.lint(tx, app, &c)
+			if err != nil {
+				return err
+			}
+			recordOverrides(tx, passed, credentialTarget(app, &c))
+		}
 		return tx.UpdateCredential(&c)
 	})
 	return trustProblem(err, &c)
+}
+
+// lint holds a credential against the rules, unless the tenant does not want
+// that. The reasons for which a finding passes come with the request.
+func (q *request) lint(tx *store.Tx, app *directory.Application, c *directory.FederatedIdentityCredential) (passed map[string]string, err error) {
+	reasons, err := lint.ParseOverrides(q.r.Header.Values(lint.OverrideHeader))
+	if err != nil {
+		return nil, badRequest(lint.OverrideHeader + ": " + err.Error() + ".")
+	}
+	roles := func() ([]string, error) { return tx.RoleValues(q.r.Context(), app.TenantID, app.AppID) }
+	return lint.Gate(&q.call.Tenant, c, roles, reasons, q.now())
+}
+
+func recordOverrides(tx *store.Tx, passed map[string]string, target string) {
+	for _, action := range lint.OverrideDetails(passed) {
+		tx.RecordDetail(action, target)
+	}
 }
 
 func (q *request) deleteCredential() error {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"cambio/internal/directory"
+	"cambio/internal/lint"
 	"cambio/internal/store"
 	"cambio/internal/strictjson"
 )
@@ -38,7 +39,11 @@ func policyObject(p *directory.FederationPolicy) object {
 		required[i] = object{{"issuer", r.Issuer}, {"claim", r.Claim}, {"values", r.Values}, {"mode", mode(r.Mode)}}
 	}
 	allowed := object{{"issuers", append([]string{}, p.AllowedIssuers.Issuers...)}, {"mode", mode(p.AllowedIssuers.Mode)}}
-	return object{{"disabled", p.Disabled}, {"allowedIssuers", allowed}, {"requiredClaims", required}}
+	o := object{{"disabled", p.Disabled}, {"allowedIssuers", allowed}, {"requiredClaims", required}}
+	if !p.Lint.IsZero() { // what is not set looks as ever
+		o = append(o, member{"lint", object{{"mode", orNull(string(p.Lint.Mode))}, {"levels", p.Lint.Levels}}})
+	}
+	return o
 }
 
 func mode(m directory.Enforcement) string { return string(cmp.Or(m, directory.Enforce)) }
@@ -57,6 +62,10 @@ type policyBody struct {
 		Values []string              `json:"values"`
 		Mode   directory.Enforcement `json:"mode"`
 	} `json:"requiredClaims"`
+	Lint struct {
+		Mode   directory.Enforcement `json:"mode"`
+		Levels map[string]string     `json:"levels"`
+	} `json:"lint"`
 }
 
 // setPolicy reads the whole policy but for the claims that explanations keep.
@@ -71,11 +80,12 @@ func setPolicy(b *body, to *directory.FederationPolicy) {
 	}
 	var in policyBody
 	if err := strictjson.Unmarshal(raw, &in, strictjson.Document); err != nil {
-		b.fail("federationPolicy", `{"disabled": …, "allowedIssuers": {"issuers", "mode"}, "requiredClaims": [{"issuer", "claim", "values", "mode"}]}`)
+		b.fail("federationPolicy", `{"disabled": …, "allowedIssuers": {"issuers", "mode"}, "requiredClaims": [{"issuer", "claim", "values", "mode"}], "lint": {"mode", "levels": {"L2": "warn"}}}`)
 		return
 	}
 	to.Disabled = in.Disabled
 	to.AllowedIssuers = directory.AllowedIssuers{Issuers: in.AllowedIssuers.Issuers, Mode: in.AllowedIssuers.Mode}
+	to.Lint = directory.LintPolicy{Mode: in.Lint.Mode, Levels: in.Lint.Levels}
 	for _, r := range in.RequiredClaims {
 		to.RequiredClaims = append(to.RequiredClaims, directory.RequiredClaim{Issuer: r.Issuer, Claim: r.Claim, Values: r.Values, Mode: r.Mode})
 	}
@@ -126,6 +136,9 @@ func (q *request) updateOrganization() error {
 	}
 	if err := directory.CheckFederationPolicy(&changed.Policy); err != nil {
 		return err
+	}
+	if err := lint.CheckLevels(lint.LevelsOf(&changed.Policy.Lint)); err != nil {
+		return badRequest("federationPolicy.lint.levels: " + err.Error() + ".")
 	}
 	id := q.call.Tenant.ID
 	err = q.write(actionUpdateOrganization, "organization/"+id, func(tx *store.Tx) error {

@@ -63,7 +63,7 @@ func applicationName(a *trust.Application) string {
 
 func credential(c *trust.Credential) Credential {
 	at, path := c.Stands()
-	out := Credential{Place: Place{File: at.File, Line: at.Line, Path: path}}
+	out := Credential{Place: Place{File: at.File, Line: at.Line, Path: path}, Overrides: c.LintOverrides}
 	out.Name, out.Issuer, out.Subject, out.Audiences, out.Description = c.Name, c.Issuer, c.Subject, c.Audiences, c.Description
 	if c.Expression != nil {
 		out.Expression = &directory.ClaimsMatchingExpression{Value: c.Expression.Value, LanguageVersion: directory.ExpressionLanguageVersion}

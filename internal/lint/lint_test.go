@@ -92,7 +92,7 @@ var api = sub(cluster, "system:serviceaccount:shop:api")
 // examples break each rule in one way or more, and stay just within it.
 var examples = map[string]struct{ breaks, keeps []example }{
 	"L1": {
-		breaks: []example{{credential: exp(gh, eq("environment", "prod"))}, {credential: sub(gh, "environment:prod")}, {credential: exp(gitlab, eq("ref", "main"))}, {credential: exp(gh, match("sub", "*"), eq("ref", "refs/heads/main"))}},
+		breaks: []example{{credential: exp(gh, eq("environment", "prod"))}, {credential: sub(gh, "environment:prod")}, {credential: exp(gitlab, eq("ref", "main"))}, {credential: sub(gh, "x"), level: Warn}, {credential: exp(gh, match("sub", "*"), eq("ref", "refs/heads/main"))}},
 		keeps: []example{{credential: sub(gh, byName)}, {credential: sub(gh, byID)}, {credential: exp(gh, eq("repository_owner_id", "1234567"), eq("environment", "prod"))}, {credential: sub(gh, "repository_owner_id:1234567:environment:prod")},
 			{credential: sub("https://agent.buildkite.com", "019c9e6f-0d8a-4a41-b0a9-2a8e9d0c7e11")}, {credential: exp("https://ghes.example.net/_services/token", eq("environment", "prod"))}},
 	},

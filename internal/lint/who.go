@@ -37,9 +37,26 @@ func sharedIssuer(s *subject) []hit {
 	if !s.shared() || s.identifiesOwner() || s.crossing() != nil {
 		return nil
 	}
-	return one(s.where(), "All customers of %s share the issuer %s, and nothing here says whose token it must be: none of %s is compared. Anybody can have a token that satisfies it.",
+	found := one(s.where(), "All customers of %s share the issuer %s, and nothing here says whose token it must be: none of %s is compared. Anybody can have a token that satisfies it.",
 		s.profile.Title, s.credential.Issuer, strings.Join(s.profile.TenantClaims, ", "))
+	if slices.ContainsFunc(s.terms, func(t term) bool {
+		_, wild := t.head()
+		return t.claim == claimSub && !wild && !customised(t.text)
+	}) { // most likely nobody's token has it at all
+		found[0].level = Warn
+		found[0].message = s.profile.Title + " gives no token such a subject by itself, and all its customers share the issuer: make sure that only yours can have it."
+	}
+	return found
 }
+
+// customised tells a subject of claims and values that its owner put together, as
+// in environment:prod. One that begins with repo: and is not of GitHub's own
+// shape is a mistake.
+func customised(subject string) bool {
+	return !strings.HasPrefix(subject, "repo:") && claimKey.MatchString(subject)
+}
+
+var claimKey = regexp.MustCompile(`\A[a-z_]+:`)
 
 func crossesOwner(s *subject) []hit {
 	if !s.shared() || s.identifiesOwner() {

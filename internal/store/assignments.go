@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"cambio/internal/directory"
 )
@@ -44,6 +46,48 @@ func (r reads) assignments(ctx context.Context, side, tenantID, id string, q Lis
 	}, q)
 	items, err := all(rows, err, scanAssignment)
 	return page(items, err, q)
+}
+
+// RoleValues lists the values of the app roles that a client holds; access
+// without a role is an empty one.
+func (r reads) RoleValues(ctx context.Context, tenantID, appID string) ([]string, error) {
+	principal, err := r.ServicePrincipal(ctx, tenantID, Ref{AppID: appID})
+	if IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	grants, err := r.grants(ctx, tenantID, principal.ID)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := r.ServicePrincipalsAmong(ctx, tenantID, slices.Collect(maps.Keys(grants)))
+	if err != nil {
+		return nil, err
+	}
+	var values []string
+	for id, roles := range grants {
+		resource := resources[id]
+		if resource == nil {
+			continue
+		}
+		app, err := r.Application(ctx, tenantID, Ref{AppID: resource.AppID})
+		if err != nil && !IsNotFound(err) {
+			return nil, err
+		}
+		for _, role := range roles {
+			values = append(values, roleValue(&app, role))
+		}
+	}
+	return values, nil
+}
+
+func roleValue(app *directory.Application, id string) string {
+	if i := slices.IndexFunc(app.AppRoles, func(r directory.AppRole) bool { return r.ID == id }); i >= 0 {
+		return app.AppRoles[i].Value
+	}
+	return ""
 }
 
 // CreateAssignment grants an app role. Principal and resource must be service

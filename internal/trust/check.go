@@ -96,6 +96,9 @@ func (p *planner) checkCredentials(e *entry) {
 		c, at := &e.after.credentials[i], e.wanted.credentials[i].place
 		if before := known[c.ID]; before == nil || !sameCredential(before, c) {
 			p.broken(at, directory.ValidateCredential(c, p.Tenant.Compat, p.CheckIssuer))
+			if p.Lint != nil && (before == nil || !before.TrustsSame(c)) {
+				p.broken(at, p.Lint(c, p.roleValues(e), e.wanted.credentials[i].LintOverrides))
+			}
 		}
 		if names[c.Name] {
 			p.fail(at, "name", "the name '%s' is used twice", shorten(c.Name))
@@ -117,6 +120,24 @@ func (p *planner) checkCredentials(e *entry) {
 	if n := len(e.after.credentials); p.Tenant.Compat == directory.Strict && n > directory.MaxStrictCredentials && n > len(known) {
 		p.fail(e.place, "federatedIdentityCredentials", "may hold at most %d entries in this tenant; this one holds %d", directory.MaxStrictCredentials, n)
 	}
+}
+
+// roleValues are the values of the app roles that a client will hold.
+func (p *planner) roleValues(e *entry) []string {
+	var out []string
+	for _, a := range e.after.assignments {
+		value := ""
+		for _, other := range p.entries {
+			if other.after == nil || other.after.app == nil || other.after.sp == nil || other.after.sp.ID != a.ResourceID {
+				continue
+			}
+			if i := slices.IndexFunc(other.after.app.AppRoles, func(r directory.AppRole) bool { return r.ID == a.AppRoleID }); i >= 0 {
+				value = other.after.app.AppRoles[i].Value
+			}
+		}
+		out = append(out, value)
+	}
+	return out
 }
 
 func sameCredential(a, b *directory.FederatedIdentityCredential) bool {

@@ -20,6 +20,10 @@ type Options struct {
 	// CheckIssuer decides whether an issuer may be contacted at all; see
 	// directory.ValidateCredential.
 	CheckIssuer func(issuer string) error
+	// Lint refuses credentials that are new or changed. It gets the values of
+	// the app roles that the client will hold, and the reasons of the document.
+	// Nil refuses none.
+	Lint func(c *directory.FederatedIdentityCredential, roles []string, reasons map[string]string) error
 	// ManagementAppID is the appId of the management resource, or "".
 	ManagementAppID string
 	// CallerID is the service principal for whom the changes are made. It must

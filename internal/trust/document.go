@@ -123,6 +123,7 @@ type Credential struct {
 	Name, Issuer, Subject, Description string
 	Expression                         *Expression
 	Audiences                          []string
+	LintOverrides                      map[string]string // reasons of findings that pass, by rule; not kept with the credential
 }
 
 // Expression is what a flexible credential has in place of a subject.
@@ -405,6 +406,8 @@ func (c *Credential) fields() []field {
 		one("claimsMatchingExpression", &c.Expression, (*Expression).fields, "A condition on claims, in place of the subject (flexible credential)."),
 		texts("audiences", &c.Audiences, directory.MaxAudiences, rule{min: 1, max: directory.MaxAudience}, "Values of aud; one of them must match. Usually api://AzureADTokenExchange.").must(),
 		plain("description", &c.Description, rule{max: directory.MaxDescription}, "What the credential is for."),
+		table("lintOverrides", &c.LintOverrides, 27, rule{min: 2, max: 3}, rule{min: 1, max: 200},
+			"Reasons to have the credential although a rule of lint blocks it, by rule, as in L2: all of acme is ours. They go to the audit trail and are not kept with the credential."),
 	}
 }
 

@@ -82,6 +82,9 @@ func ServeSchema(w http.ResponseWriter, _ *http.Request, _ map[string]string) {
 	_, _ = w.Write(trust.Schema())
 }
 
+// override is a finding that is let pass, with the credential that it is about.
+type override struct{ action, parent, name string }
+
 // request is one call of one route.
 type request struct {
 	*API
@@ -90,6 +93,8 @@ type request struct {
 	call *management.Call
 
 	written func() // what follows once a write is durable; nil: nothing
+
+	passed []override // findings of lint that the document gives reasons for
 
 	managementAppID string // asked for once: within a write nothing but the write may read
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"cambio/internal/directory"
+	"cambio/internal/lint"
 	"cambio/internal/management"
 	"cambio/internal/store"
 	"cambio/internal/strictjson"
@@ -152,8 +154,21 @@ func (q *request) exported() (text []byte, tag string, err error) {
 }
 
 func (q *request) diff(s state, in input) (*trust.Plan, error) {
-	return trust.Diff(s.contents, in.document, trust.Options{Tenant: s.tenant, Prune: in.prune, CheckIssuer: q.cfg.CheckIssuer,
+	q.passed = nil
+	return trust.Diff(s.contents, in.document, trust.Options{Tenant: s.tenant, Prune: in.prune, CheckIssuer: q.cfg.CheckIssuer, Lint: q.lint(s),
 		ManagementAppID: q.managementAppID, CallerID: q.call.Caller.PrincipalID, NewID: identifiers(s, in)})
+}
+
+// lint holds credentials against the rules, and notes the reasons for which
+// findings pass.
+func (q *request) lint(s state) func(*directory.FederatedIdentityCredential, []string, map[string]string) error {
+	return func(c *directory.FederatedIdentityCredential, roles []string, reasons map[string]string) error {
+		passed, err := lint.Gate(&s.tenant, c, func() ([]string, error) { return roles, nil }, reasons, time.Now())
+		for _, action := range lint.OverrideDetails(passed) {
+			q.passed = append(q.passed, override{action, c.ParentID, c.Name})
+		}
+		return err
+	}
 }
 
 // identifiers chooses those of new objects, so that a plan shows the ones that
@@ -278,6 +293,9 @@ func (q *request) applyInput(in input) error {
 				plan, err = q.confirmed(tx, s, in, plan, attempt >= attempts)
 				if err != nil {
 					return err
+				}
+				for _, o := range q.passed {
+					tx.RecordDetail(o.action, o.parent+"/federatedIdentityCredentials/"+o.name)
 				}
 				return execute(tx, plan)
 			})
