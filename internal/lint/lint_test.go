@@ -266,6 +266,7 @@ func TestDocumentedExamples(t *testing.T) {
 		"Cognito":             sub("https://cognito-identity.amazonaws.com", "eu-west-1:1f2e0000-0000-4000-8000-000000000000"),
 		"AWS":                 sub("https://5c0e0000-0000-4000-8000-000000000000.tokens.sts.global.api.aws", "arn:aws:iam::123456789012:role/ci"),
 		"SPIFFE":              sub("https://oidc.td.example", "spiffe://td.example/ns/shop/sa/api"),
+		"SPIFFE bundle":       sub("spiffe://td.example", "spiffe://td.example/ns/shop/sa/api"),
 		"Azure Pipelines old": sub("https://vstoken.dev.azure.com/0b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77", "sc://acme/shop/prod"),
 		"Azure Pipelines new": sub("https://login.microsoftonline.com/7b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77/v2.0", "/eid1/c/pub/t/abc/a/def/sc/1/2"),
 		"GitLab":              sub(gitlab, "project_path:acme/shop:ref_type:branch:ref:main"),

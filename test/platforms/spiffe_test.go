@@ -112,6 +112,37 @@ func TestSPIFFETrustDomain(t *testing.T) {
 	}
 }
 
+// One credential for all workloads of a namespace.
+func TestSPIFFEFlexible(t *testing.T) {
+	a, socket, endpoint := trustDomainOf(t, false)
+	manage(t, trustDomain, endpoint)
+	client, err := shared.api.Register(t.Context(), httpclient.Registration{Name: t.Name()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.api.Grant(t.Context(), client, shared.resource, "Orders.Read"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := cambio(t, nil, "credential", "create", "--app", client.AppID, "--name", "all", "--issuer", trustDomain,
+		"--claims-matching-expression", "claims['sub'] matches '"+trustDomain+"/uid/*'"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	token, err := obtain(t, socket, client)
+	if err != nil {
+		t.Fatalf("%v: %s", err, token)
+	}
+	accepted(t, token, client)
+	for name, id := range map[string]string{"another path": a.ID("/ns/shop"), "another trust domain": "spiffe://example.com/uid/0"} {
+		svid, err := a.JWTSVID(id, []string{audience}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := shared.api.Exchange(t.Context(), client.AppID, "api://orders/.default", svid); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
 // JWT-SVIDs with an iss, whose keys are still read from the bundle.
 func TestSPIFFEIssuerWithBundle(t *testing.T) {
 	a, socket, endpoint := trustDomainOf(t, true)

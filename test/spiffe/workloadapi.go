@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
@@ -134,7 +133,7 @@ type peerInfo struct {
 
 func (peerInfo) AuthType() string { return "peer" }
 
-// peerCredentials ask the kernel (SO_PEERCRED).
+// peerCredentials ask the kernel.
 type peerCredentials struct{}
 
 func (peerCredentials) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -142,18 +141,11 @@ func (peerCredentials) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthIn
 	if !ok {
 		return nil, nil, errors.New("the Workload API is for unix sockets")
 	}
-	raw, err := socket.SyscallConn()
+	user, err := userOf(socket)
 	if err != nil {
 		return nil, nil, err
 	}
-	var user *syscall.Ucred
-	control := raw.Control(func(fd uintptr) {
-		user, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	if err := errors.Join(control, err); err != nil {
-		return nil, nil, err
-	}
-	return c, peerInfo{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, user.Uid}, nil
+	return c, peerInfo{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, user}, nil
 }
 
 func (peerCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
