@@ -53,7 +53,7 @@ var mayImport = map[string][]string{
 	"internal/trustapi":   {"internal/directory", "internal/lint", "internal/management", "internal/store", "internal/strictjson", "internal/trust"},
 	"internal/auditapi":   {"internal/audit", "internal/management", "internal/store", "internal/trail", "internal/trustapi"},
 	"internal/explainapi": {"internal/audit", "internal/explain", "internal/management", "internal/oauth", "internal/store", "internal/token", "internal/trustapi"},
-	"internal/lint":       {"internal/directory", "internal/profile", "internal/trust"},
+	"internal/lint":       {"internal/audit", "internal/directory", "internal/profile", "internal/trust"},
 	"internal/rehearsal":  {"internal/audit", "internal/directory", "internal/explain", "internal/federation", "internal/oauth", "internal/token", "internal/trust"},
 	"internal/bootstrap":  {"internal/directory", "internal/management", "internal/store"},
 	"internal/bulk":       {"internal/directory", "internal/store", "internal/strictjson"},

@@ -116,13 +116,7 @@ func (f *backtestFlags) fromServer(cmd *cobra.Command, c *connection, change *tr
 	if err != nil {
 		return nil, err
 	}
-	said := time.Now()
-	err = client.Decisions(cmd.Context(), func(record jsontext.Value) error { return result.Replay(record, since) }, func(read int) {
-		if time.Since(said) > 2*time.Second {
-			said = time.Now()
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d records read …\n", read)
-		}
-	})
+	err = client.Decisions(cmd.Context(), func(record jsontext.Value) error { return result.Replay(record, since) }, recordsRead(cmd.ErrOrStderr()))
 	return result, err
 }
 
