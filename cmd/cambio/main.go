@@ -59,7 +59,7 @@ func rootCommand() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: groupManagement, Title: "Manage what is registered, over the network"}, &cobra.Group{ID: groupWorkload, Title: "Be a workload"}, &cobra.Group{ID: groupServer, Title: "Run a server"})
 	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), tenantCommand(), issuerCommand(), explainCommand(), whoamiCommand(), doctorCommand())
 	addGroup(root, groupManagement, append(trustCommands(), lintCommand(), backtestCommand())...)
-	addGroup(root, groupWorkload, tokenCommand(), agentCommand())
+	addGroup(root, groupWorkload, tokenCommand(), agentCommand(), clientConfigCommand())
 	addGroup(root, groupServer, devCommand(), serveCommand(), webhookCommand(), bootstrapCommand(), keysCommand(), auditCommand(), backupCommand(), restoreCommand(), migrateCommand(), loadCommand(), configCommand())
 	root.AddCommand(versionCommand(), exitCodesTopic())
 	root.InitDefaultHelpCmd()
