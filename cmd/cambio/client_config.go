@@ -27,7 +27,7 @@ var clientConfigs = []struct{ name, what string }{
 	{"az", "commands that let the Azure CLI sign in"},
 	{"terraform", "provider block for Terraform's azuread provider"},
 	{"kubelogin", "user of a kubeconfig file whose token kubelogin gets"},
-	{"github-actions", "job of GitHub Actions"},
+	{"github-actions", "workflow of GitHub Actions"},
 	{"gitlab", "job of GitLab CI"},
 	{"k8s", "service account and deployment that find their token without the webhook"},
 	{"google-external-account", "credential file of Google's libraries, which exchange access tokens of this server for Google's: --token-file names a file that `cambio agent` keeps fresh"},

@@ -27,6 +27,7 @@ const (
 
 // world is a server at which the repository is trusted, and what stands around it.
 type world struct {
+	binary        string
 	server        *devserver.Server
 	tokens        *tokens
 	api           *httpclient.Client
@@ -53,6 +54,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.api = &httpclient.Client{BaseURL: w.server.BaseURL, TenantID: w.server.TenantID, AdminToken: w.server.AdminToken, HTTP: client}
+	w.binary = binary
 	w.tokens = newTokens(t, w.server)
 	w.resource = w.register(t, httpclient.Registration{Name: "orders", IdentifierURI: "api://orders", Roles: []string{"Orders.Read"}, TokenVersion: 2})
 	w.client = w.register(t, httpclient.Registration{Name: "shop-ci"})
@@ -105,7 +107,7 @@ func TestWorkflow(t *testing.T) {
 	w := newWorld(t)
 	for form, subject := range map[string]string{"names": names, "ids": ids} {
 		t.Run(form, func(t *testing.T) {
-			results := w.run(t, subject)
+			results := w.run(t, subject, newRepository(t))
 			if got, want := results("orders"), "orders for client "+w.client.AppID; got != want {
 				t.Errorf("the protected resource answered %q, want %q", got, want)
 			}
@@ -131,7 +133,7 @@ func TestWorkflow(t *testing.T) {
 }
 
 // run runs the workflow and returns a reader of what its steps left behind.
-func (w *world) run(t *testing.T, subject string) func(name string) string {
+func (w *world) run(t *testing.T, subject, repository string) func(name string) string {
 	t.Helper()
 	w.tokens.subject.Store(subject)
 	act, err := realparts.Find(realparts.Act)
@@ -142,7 +144,7 @@ func (w *world) run(t *testing.T, subject string) func(name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repository, home, results := newRepository(t), t.TempDir(), t.TempDir()
+	home, results := t.TempDir(), t.TempDir()
 	args := []string{"push", "--workflows", ".github/workflows/deploy.yml", "--platform", "ubuntu-latest=-self-hosted"}
 	for name, value := range map[string]string{"CAMBIO_AUTHORITY": w.server.BaseURL, "CAMBIO_TENANT": w.server.TenantID, "CAMBIO_CLIENT": w.client.AppID} {
 		args = append(args, "--var", name+"="+value)
@@ -168,6 +170,27 @@ func (w *world) run(t *testing.T, subject string) func(name string) string {
 			t.Errorf("%v\n%s", err, out)
 		}
 		return strings.TrimSpace(string(content))
+	}
+}
+
+// TestConfig runs the workflow that `cambio client-config github-actions`
+// prints.
+func TestConfig(t *testing.T) {
+	realparts.Needs(t, realparts.Act, realparts.Kubelogin, realparts.AzureCLI, realparts.NodeClients)
+	w := newWorld(t)
+	out, err := exec.CommandContext(t.Context(), w.binary, "client-config", "github-actions", "--authority", w.server.BaseURL, "--tenant", w.server.TenantID,
+		"--client-id", w.client.AppID, "--scope", "api://orders/.default").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The resource is this test's.
+	workflow := strings.NewReplacer("https://orders.example.net/'", w.orders.URL+"/orders >"+`"$RESULTS/orders"`+"'").Replace(string(out))
+	repository := newRepository(t)
+	if err := os.WriteFile(filepath.Join(repository, ".github", "workflows", "deploy.yml"), []byte(workflow), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.run(t, ids, repository)("orders"), "orders for client "+w.client.AppID; got != want {
+		t.Errorf("the protected resource answered %q, want %q", got, want)
 	}
 }
 

@@ -102,6 +102,7 @@ func TestWebhook(t *testing.T) {
 	}
 	w.roles(t)
 	w.doctor(t)
+	w.printed(t)
 	w.stop()
 	if _, err := w.cluster.Kubectl(t.Context(), fmt.Sprintf(pod, "late", "3600", "api"), "apply", "-f", "-"); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
 		t.Errorf("a pod was let through, or kept out for another reason, while the webhook was down: %v", err)

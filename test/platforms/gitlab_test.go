@@ -84,3 +84,42 @@ func TestGitLab(t *testing.T) {
 		}
 	}
 }
+
+// TestGitLabConfig runs the job that `cambio client-config gitlab` prints.
+func TestGitLabConfig(t *testing.T) {
+	client := trusting(t, gitLab, gitLabSubject)
+	out, err := exec.CommandContext(t.Context(), filepath.Join(shared.tools, "cambio"), "client-config", "gitlab", "--authority", shared.server.BaseURL, "--tenant", shared.server.TenantID,
+		"--ca", shared.server.CAFile, "--client-id", client.AppID, "--scope", "api://orders/.default").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed struct {
+		Include struct{ Local string }
+		Deploy  struct {
+			Extends   string
+			Variables map[string]string
+			Script    []string
+		}
+	}
+	if err := yaml.Unmarshal(out, &printed); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	job := printed.Deploy
+	script := append(gitLabTemplate(t)[job.Extends].BeforeScript, strings.Replace(job.Script[0], "curl -sSf", "printf '%s\\n'", 1))
+	cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", strings.Join(script, "\n"))
+	cmd.Dir = t.TempDir()
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "CI=true", "GITLAB_CI=true", "CAMBIO_ID_TOKEN=" + mint(t, gitLab, gitLabSubject, gitLabClaims, nil)}
+	for name, value := range job.Variables {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	answer, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, answer)
+	}
+	_, header, _ := strings.Cut(string(answer), "Authorization: Bearer ")
+	token, _, _ := strings.Cut(header, "\n")
+	accepted(t, token, client)
+	if printed.Include.Local != "cambio.gitlab-ci.yml" {
+		t.Errorf("it includes %q", printed.Include.Local)
+	}
+}

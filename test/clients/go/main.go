@@ -42,9 +42,10 @@ func main() {
 		"oauth2":    clientCredentials,
 		"go-oidc":   verify,
 		"armmsi":    manageIdentities,
+		"google":    googleCredentials,
 	}[strings.Join(os.Args[1:], " ")]
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: go workload|assertion|default|managed|msal|oauth2|go-oidc|armmsi")
+		fmt.Fprintln(os.Stderr, "usage: go workload|assertion|default|managed|msal|oauth2|go-oidc|armmsi|google")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
