@@ -24,7 +24,7 @@ func credentialCommand() *cobra.Command {
 	cmd := nounCommand("credential", "Federated identity credentials: whose tokens are trusted",
 		"Creates, shows and deletes the federated identity credentials of an application (--app) or of a managed identity (--identity): which token of which identity provider signs a workload in.", "cred")
 	c := connectionFlags(cmd)
-	cmd.AddCommand(credentialCreateCommand(c), credentialListCommand(c), credentialShowCommand(c), credentialUpdateCommand(c), credentialDeleteCommand(c))
+	cmd.AddCommand(credentialCreateCommand(c), credentialListCommand(c), credentialShowCommand(c), credentialUpdateCommand(c), credentialUsageCommand(c), credentialDeleteCommand(c))
 	return cmd
 }
 

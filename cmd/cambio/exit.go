@@ -22,6 +22,7 @@ const (
 	exitPending  = 6
 	exitTampered = 7
 	exitFindings = 8
+	exitDiffers  = 9
 
 	exitInterrupted = 130 // as shells have it for SIGINT
 )
@@ -53,6 +54,9 @@ func exitCode(err error) int {
 	}
 	if pending := new(pendingError); errors.As(err, pending) {
 		return exitPending
+	}
+	if differs := new(differencesError); errors.As(err, differs) {
+		return exitDiffers
 	}
 	if findings := new(findingsError); errors.As(err, findings) {
 		return exitFindings
@@ -86,6 +90,7 @@ func exitCodesTopic() *cobra.Command {
   6  changes to apply: of cambio plan --detailed-exitcode only
   7  tampered with: the audit trail is not intact; of cambio audit verify and cambio audit checkpoint only
   8  findings: of cambio lint only; something is graded as --fail-on says
+  9  differences: of cambio backtest only; a recorded decision would be another one
   130  interrupted (SIGINT or SIGTERM) before it was done; a request that was under way may have been carried out
 
 cambio agent with a command ends with the code of that command.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"cambio/internal/admin"
@@ -23,6 +24,7 @@ const formSARIF = "sarif"
 type lintFlags struct {
 	files, levels []string
 	form, failOn  string
+	since         string
 }
 
 func lintCommand() *cobra.Command {
@@ -37,6 +39,7 @@ func lintCommand() *cobra.Command {
 	formFlag(cmd, &f.form, formTable, formTable, formJSON, formSARIF)
 	cmd.Flags().StringArrayVar(&f.levels, "level", nil, "grade a rule as `RULE=LEVEL`: block, warn, info or off; repeatable")
 	cmd.Flags().StringVar(&f.failOn, "fail-on", string(lint.Block), "least `LEVEL` of a finding that ends the command with code 8: block, warn, info, or off for none")
+	cmd.Flags().StringVar(&f.since, "since", "", "look also at what was seen in use since a `TIME` such as 90d: adds L22 to L26, and takes AuditLog.Read.All")
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"block", "warn", "info", "off"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	_ = cmd.RegisterFlagCompletionFunc("level", completeLevels)                                                                                         // likewise
 	c := connectionFlags(cmd)
@@ -90,13 +93,42 @@ func (f *lintFlags) input(cmd *cobra.Command, c *connection) (*lint.Input, error
 			return nil, err
 		}
 		in.Clients = lint.Clients(d, managementRoles())
+		if f.since != "" {
+			return nil, usageError{errors.New("--since looks at the tenant's audit trail; it does not go with -f")}
+		}
 		return in, nil
 	}
 	client, err := c.client(nil)
 	if err != nil {
 		return nil, errors.Join(err, errors.New("or name a trust configuration with -f FILE, which needs no server"))
 	}
-	return in, ofTenant(cmd.Context(), client, in)
+	if err := ofTenant(cmd.Context(), client, in); err != nil || f.since == "" {
+		return in, err
+	}
+	in.Usage, err = usageOf(cmd, client, f.since, in.Clients)
+	return in, err
+}
+
+// usageOf adds up what the audit trail says of credentials in use.
+func usageOf(cmd *cobra.Command, client *admin.Client, since string, clients []lint.Client) ([]lint.Usage, error) {
+	at, err := parseSince(since, time.Now())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	seen := lint.NewCollector(at)
+	err = client.Decisions(cmd.Context(), func(record jsontext.Value) error { return seen.Record(record) }, recordsRead(cmd.ErrOrStderr()))
+	return seen.Usage(clients), err
+}
+
+// recordsRead tells a person every two seconds how many records were read.
+func recordsRead(notes io.Writer) func(read int) {
+	said := time.Now()
+	return func(read int) {
+		if time.Since(said) > 2*time.Second {
+			said = time.Now()
+			fmt.Fprintf(notes, "%d records read …\n", read)
+		}
+	}
 }
 
 // parseLevels reads grades, RULE=LEVEL each.

@@ -58,7 +58,7 @@ func rootCommand() *cobra.Command {
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupManagement, Title: "Manage what is registered, over the network"}, &cobra.Group{ID: groupWorkload, Title: "Be a workload"}, &cobra.Group{ID: groupServer, Title: "Run a server"})
 	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), tenantCommand(), issuerCommand(), explainCommand(), whoamiCommand(), doctorCommand())
-	addGroup(root, groupManagement, append(trustCommands(), lintCommand())...)
+	addGroup(root, groupManagement, append(trustCommands(), lintCommand(), backtestCommand())...)
 	addGroup(root, groupWorkload, tokenCommand(), agentCommand())
 	addGroup(root, groupServer, devCommand(), serveCommand(), webhookCommand(), bootstrapCommand(), keysCommand(), auditCommand(), backupCommand(), restoreCommand(), migrateCommand(), loadCommand(), configCommand())
 	root.AddCommand(versionCommand(), exitCodesTopic())

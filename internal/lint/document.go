@@ -22,8 +22,8 @@ func Clients(d *trust.Document, roles map[string]string) []Client {
 		}
 	}
 	var out []Client
-	add := func(name string, credentials []trust.Credential, assignments []trust.Assignment) {
-		c := Client{Name: name}
+	add := func(id, name string, credentials []trust.Credential, assignments []trust.Assignment) {
+		c := Client{ID: strings.ToLower(id), Name: name}
 		for i := range credentials {
 			c.Credentials = append(c.Credentials, credential(&credentials[i]))
 		}
@@ -41,11 +41,11 @@ func Clients(d *trust.Document, roles map[string]string) []Client {
 	}
 	for i := range d.ManagedIdentities {
 		m := &d.ManagedIdentities[i]
-		add(m.ResourceGroup+"/"+m.Name, m.Credentials, m.Assignments)
+		add(m.ClientID, m.ResourceGroup+"/"+m.Name, m.Credentials, m.Assignments)
 	}
 	for i := range d.Applications {
 		a := &d.Applications[i]
-		add(applicationName(a), a.Credentials, a.Assignments)
+		add(a.AppID, applicationName(a), a.Credentials, a.Assignments)
 	}
 	return out
 }

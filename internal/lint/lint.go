@@ -57,6 +57,7 @@ type Input struct {
 
 // Client is an application or managed identity.
 type Client struct {
+	ID          string // client id, by which usage is told; empty: not known
 	Name        string
 	Credentials []Credential
 	Roles       []Role

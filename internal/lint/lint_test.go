@@ -45,7 +45,7 @@ type example struct {
 }
 
 func (e example) input() *Input {
-	in := &Input{Now: now, Own: []string{"https://sts.example.net/"}, Clients: []Client{{Name: "client", Credentials: []Credential{{FederatedIdentityCredential: e.credential}}}}}
+	in := &Input{Now: now, Own: []string{"https://sts.example.net/"}, Clients: []Client{{ID: "client", Name: "client", Credentials: []Credential{{FederatedIdentityCredential: e.credential}}}}}
 	for _, r := range e.roles {
 		in.Clients[0].Roles = append(in.Clients[0].Roles, Role{"orders", r})
 	}
@@ -180,7 +180,7 @@ var examples = map[string]struct{ breaks, keeps []example }{
 	},
 	"L22": {
 		breaks: []example{{credential: api, with: usage(Usage{Since: now.AddDate(0, -6, 0), Last: now.AddDate(0, -4, 0)})}, {credential: api, with: usage(Usage{Since: now.AddDate(0, -1, 0)}), level: Info}},
-		keeps:  []example{{credential: api, with: usage(Usage{Since: now.AddDate(0, -6, 0), Last: now})}, {credential: api, with: usage(Usage{Since: now.AddDate(0, 0, -3)})}, {credential: api}},
+		keeps:  []example{{credential: api, with: usage(Usage{Since: now.AddDate(0, -6, 0), Last: now})}, {credential: api, with: usage(Usage{})}, {credential: api, with: usage(Usage{Since: now.AddDate(0, 0, -3)})}, {credential: api}},
 	},
 	"L23": {
 		breaks: []example{{credential: sub(gh, byName), with: used(ClaimUse{Name: "repository", Values: []string{"acme/shop"}, Count: 100}, ClaimUse{Name: "repository_id", Values: []string{"1", "2"}, Count: 100})}},
@@ -197,7 +197,8 @@ var examples = map[string]struct{ breaks, keeps []example }{
 			{credential: sub(gh, "repo:acme/shop:ref:refs/heads/main"), with: used(ClaimUse{Name: "ref_protected", Values: []string{"true", "false"}, Count: 100})}},
 	},
 	"L26": {
-		breaks: []example{{credential: exp(gh, match("sub", "repo:acme/shop:*")), with: used(ClaimUse{Name: "sub", Values: []string{byName}, Count: 100})}},
+		breaks: []example{{credential: exp(gh, match("sub", "repo:acme/shop:*")), with: used(ClaimUse{Name: "sub", Values: []string{byName}, Count: 100})},
+			{credential: exp(gh, match("sub", "repo:acme/*")), with: used(ClaimUse{Name: "sub", Values: []string{byName, "repo:acme/shop:ref:refs/heads/main"}, Count: 100})}},
 		keeps: []example{{credential: exp(gh, match("sub", "repo:acme/shop:*")), with: used(ClaimUse{Name: "sub", Values: []string{byName, "repo:acme/shop:ref:refs/heads/main"}, Count: 100})},
 			{credential: exp(gh, match("sub", "repo:acme/shop:*")), with: usage(Usage{Last: now, Count: 3, Claims: []ClaimUse{{Name: "sub", Values: []string{byName}, Count: 3}}})}},
 	},

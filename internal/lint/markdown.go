@@ -41,7 +41,7 @@ In a trust configuration it is ` + "`lintOverrides: {L2: all of acme is ours}`" 
 
 ## What is known
 
-A rule looks at what it needs as far as that is known. A file does not say which issuers the tenant manages; app roles by id are known when the file defines them. L5 is a warning where only a wildcard lets pull requests in, and L22 an info for a credential that was never used.
+A rule looks at what it needs as far as that is known. Recorded decisions are looked at with ` + "`cambio lint --since 90d`" + `, which reads the audit trail: L22 to L26 then say which credentials are not used, and which narrower ones would have been enough for all that was seen; try those with [` + "`cambio backtest`" + `](explain.md#a-change-on-the-decisions-of-the-past) before you take them. ` + "`cambio credential usage`" + ` shows the numbers. A file does not say which issuers the tenant manages; app roles by id are known when the file defines them. L5 is a warning where only a wildcard lets pull requests in, and L22 an info for a credential that was never used.
 `)
 	return b.String()
 }

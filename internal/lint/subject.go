@@ -52,7 +52,7 @@ func newSubject(in *Input, client *Client, credential *Credential) *subject {
 	if i := slices.IndexFunc(in.Issuers, func(i Issuer) bool { return i.Name == credential.Issuer }); i >= 0 {
 		s.issuer = &in.Issuers[i]
 	}
-	if i := slices.IndexFunc(in.Usage, func(u Usage) bool { return u.Client == client.Name && u.Credential == credential.Name }); i >= 0 {
+	if i := slices.IndexFunc(in.Usage, func(u Usage) bool { return u.Client == client.ID && u.Credential == credential.Name }); i >= 0 {
 		s.usage = &in.Usage[i]
 	}
 	return s

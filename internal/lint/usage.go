@@ -2,26 +2,26 @@ package lint
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
 
 // Usage is what was seen of a credential in use.
 type Usage struct {
-	Client, Credential string
-	Since              time.Time // from when on it is known; the creation, or the oldest record
-	Last               time.Time // of the last token that it matched; zero: none
-	Count              int
-	Claims             []ClaimUse // of the tokens, those that are compared and others
+	Client     string     `json:"clientId"`
+	Credential string     `json:"credential"`
+	Since      time.Time  `json:"since,omitzero"` // from when on it is known: the oldest record; zero: there is none
+	Last       time.Time  `json:"last,omitzero"`  // of the last token that it matched; zero: none
+	Count      int        `json:"count"`
+	Claims     []ClaimUse `json:"claims"` // of the tokens, those that are compared and others
 }
 
 // ClaimUse is what a claim was in the tokens that a credential matched.
 type ClaimUse struct {
-	Name   string
-	Values []string // different ones, oldest first
-	More   bool     // there were others that are not listed
-	Count  int      // of tokens that had it
+	Name   string   `json:"name"`
+	Values []string `json:"values"`        // different ones, oldest first
+	More   bool     `json:"more,omitzero"` // there were others that are not listed
+	Count  int      `json:"count"`         // of tokens that had it
 }
 
 func (u *Usage) claim(name string) *ClaimUse {
@@ -40,12 +40,12 @@ const (
 )
 
 func unused(s *subject) []hit {
-	if s.usage == nil {
+	if s.usage == nil || s.usage.Since.IsZero() {
 		return nil
 	}
 	if s.usage.Last.IsZero() {
 		if age := s.in.Now.Sub(s.usage.Since); age > neverAfter {
-			return []hit{{field: "name", level: Info, message: fmt.Sprintf("No token has matched it in %d days.", int(age.Hours()/24))}}
+			return []hit{{field: "name", level: Info, message: fmt.Sprintf("No token has matched it in the %d days that are recorded.", int(age.Hours()/24))}}
 		}
 		return nil
 	}
@@ -121,12 +121,9 @@ func broaderThanSeen(s *subject) []hit {
 	for i := range s.terms {
 		t := &s.terms[i]
 		seen := s.usage.claim(t.claim)
-		if _, wild := t.head(); !wild || seen == nil || seen.More || len(seen.Values) != 1 {
-			narrower = append(narrower, fmt.Sprintf("claims['%s'] %s '%s'", quote(t.claim), t.operator, quote(t.text)))
-			continue
-		}
-		found = true
-		narrower = append(narrower, fmt.Sprintf("claims['%s'] eq '%s'", quote(t.claim), quote(seen.Values[0])))
+		operator, text, narrow := narrowed(t, seen)
+		found = found || narrow
+		narrower = append(narrower, fmt.Sprintf("claims['%s'] %s '%s'", quote(t.claim), operator, quote(text)))
 	}
 	if !found {
 		return nil
@@ -134,10 +131,28 @@ func broaderThanSeen(s *subject) []hit {
 	return []hit{{field: fieldExpr, message: fmt.Sprintf("All %d tokens that it took satisfy a narrower expression.", s.usage.Count), remedy: "Use " + strings.Join(narrower, " and ") + "."}}
 }
 
+// narrowed is a term that all values which were seen satisfy, and fewer others:
+// the only value, or what all have in common up to a separator.
+func narrowed(t *term, seen *ClaimUse) (operator, text string, narrow bool) {
+	head, wild := t.head()
+	if !wild || seen == nil || seen.More || len(seen.Values) == 0 {
+		return t.operator, t.text, false
+	}
+	if len(seen.Values) == 1 {
+		return equals, seen.Values[0], true
+	}
+	common := seen.Values[0]
+	for _, v := range seen.Values[1:] {
+		for !strings.HasPrefix(v, common) {
+			common = common[:len(common)-1]
+		}
+	}
+	common = common[:strings.LastIndexAny(common, ":/")+1]
+	if strings.ContainsAny(common, "*?") || len(common) <= len(head) {
+		return t.operator, t.text, false
+	}
+	return wildcarded, common + "*", true
+}
+
 // quote writes a text between quotation marks of the language.
 func quote(s string) string { return strings.ReplaceAll(s, "'", "''") }
-
-// UsesUsage reports whether a rule needs what was seen in use.
-func UsesUsage(id string) bool {
-	return slices.Contains([]string{"L22", "L23", "L24", "L25", "L26"}, id)
-}
