@@ -31,7 +31,7 @@ func trustDomainOf(t *testing.T, withIssuer bool) (a *spiffe.Authority, socket s
 	}
 	endpoint = httptest.NewUnstartedServer(nil)
 	if withIssuer {
-		a.Issuer = "https://" + endpoint.Listener.Addr().String()
+		a.Issuer = "https://" + endpoint.Listener.Addr().String() + "/" + t.Name()
 	}
 	endpoint.Config.Handler = http.StripPrefix("/"+t.Name(), a.Handler()) // ports come back, and the server remembers
 	endpoint.StartTLS()
@@ -65,7 +65,12 @@ func cambio(t *testing.T, more []string, args ...string) (string, error) {
 // until the test ends.
 func manage(t *testing.T, issuer string, endpoint *httptest.Server) {
 	t.Helper()
-	if out, err := cambio(t, nil, "issuer", "create", issuer, "--bundle-endpoint", endpoint.URL+"/"+t.Name()+"/bundle", "--ca-file", authorityFile(t, endpoint)); err != nil {
+	manageWith(t, issuer, endpoint, "--bundle-endpoint", endpoint.URL+"/"+t.Name()+"/bundle")
+}
+
+func manageWith(t *testing.T, issuer string, endpoint *httptest.Server, flags ...string) {
+	t.Helper()
+	if out, err := cambio(t, nil, append([]string{"issuer", "create", issuer, "--ca-file", authorityFile(t, endpoint)}, flags...)...); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() {
@@ -147,6 +152,19 @@ func TestSPIFFEFlexible(t *testing.T) {
 func TestSPIFFEIssuerWithBundle(t *testing.T) {
 	a, socket, endpoint := trustDomainOf(t, true)
 	manage(t, a.Issuer, endpoint)
+	client := trusting(t, a.Issuer, own(t, a, socket))
+	token, err := obtain(t, socket, client)
+	if err != nil {
+		t.Fatalf("%v: %s", err, token)
+	}
+	accepted(t, token, client)
+}
+
+// JWT-SVIDs with an iss, whose keys are discovered, as with SPIRE's OIDC
+// discovery provider.
+func TestSPIFFEIssuerDiscovered(t *testing.T) {
+	a, socket, endpoint := trustDomainOf(t, true)
+	manageWith(t, a.Issuer, endpoint)
 	client := trusting(t, a.Issuer, own(t, a, socket))
 	token, err := obtain(t, socket, client)
 	if err != nil {
