@@ -65,7 +65,7 @@ var mayImport = map[string][]string{
 		"internal/management", "internal/metrics", "internal/oauth", "internal/oidc", "internal/store", "internal/strictjson", "internal/token", "internal/tracing", "internal/trustapi"},
 	"internal/development": {"internal/bootstrap", "internal/config", "internal/directory", "internal/jose", "internal/keys", "internal/oidc", "internal/server", "internal/store", "internal/strictjson", "internal/tracing"},
 	"cmd/cambio": {"internal/admin", "internal/agent", "internal/audit", "internal/bootstrap", "internal/bulk", "internal/config", "internal/development", "internal/diagnosis", "internal/directory", "internal/explain", "internal/keys", "internal/kubernetes", "internal/limit", "internal/lint", "internal/management", "internal/oauth", "internal/oidc",
-		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/tracing", "internal/tracing/otlp", "internal/trail", "internal/trust", "internal/webhook", "workload", "workload/aws", "workload/spiffe"},
+		"internal/profile", "internal/rehearsal", "internal/server", "internal/store", "internal/strictjson", "internal/tracing", "internal/tracing/otlp", "internal/trail", "internal/trust", "internal/webhook", "resourceserver", "workload", "workload/aws", "workload/spiffe"},
 	// Public packages, and test parts of packages.
 	"resourceserver":                     {"internal/jose", "internal/strictjson"},
 	"workload":                           {"internal/strictjson"},

@@ -60,7 +60,7 @@ func rootCommand() *cobra.Command {
 	addGroup(root, groupManagement, appCommand(), identityCommand(), resourceCommand(), credentialCommand(), roleCommand(), tenantCommand(), issuerCommand(), explainCommand(), whoamiCommand(), doctorCommand())
 	addGroup(root, groupManagement, append(trustCommands(), lintCommand(), backtestCommand())...)
 	addGroup(root, groupWorkload, tokenCommand(), agentCommand(), clientConfigCommand())
-	addGroup(root, groupServer, devCommand(), serveCommand(), webhookCommand(), bootstrapCommand(), keysCommand(), auditCommand(), backupCommand(), restoreCommand(), migrateCommand(), loadCommand(), configCommand())
+	addGroup(root, groupServer, devCommand(), serveCommand(), webhookCommand(), verifyCommand(), bootstrapCommand(), keysCommand(), auditCommand(), backupCommand(), restoreCommand(), migrateCommand(), loadCommand(), configCommand())
 	root.AddCommand(versionCommand(), exitCodesTopic())
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {

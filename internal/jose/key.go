@@ -29,6 +29,10 @@ type PublicKey struct {
 	algorithm Algorithm        // the only algorithm of the key; empty: all that fit its type
 }
 
+// Public is the key itself: *rsa.PublicKey, *ecdsa.PublicKey or
+// ed25519.PublicKey, which must not be changed.
+func (k *PublicKey) Public() crypto.PublicKey { return k.key }
+
 // NewPublicKey checks pub, which must be an *rsa.PublicKey (2048 to 8192
 // bits), an *ecdsa.PublicKey (P-256, P-384, P-521) or an ed25519.PublicKey. If
 // alg is not empty the key is bound to it; otherwise it serves every algorithm

@@ -39,6 +39,10 @@ debian_packages() {
     command -v "${pair%%:*}" >/dev/null || wanted+=("${pair##*:}")
   done
   # These programs may be on no PATH. What Debian's packages would start is not wanted.
+  for pair in nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2; do
+    command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || wanted+=("${pair##*:}")
+  done
+  [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || wanted+=(libapache2-mod-auth-openidc)
   [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || wanted+=(pgbouncer)
   compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null || wanted+=(postgresql)
   [ ${#wanted[@]} -eq 0 ] && { say "Debian packages: all there"; return; }
@@ -47,7 +51,7 @@ debian_packages() {
     return
   fi
   say "Debian packages: installing ${wanted[*]}"
-  apt() { apt-get -o DPkg::Lock::Timeout=300 -q "$@" >/dev/null; }
+  apt() { RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -q "$@" >/dev/null; }
   apt update && with_progress "apt-get" apt install -y --no-install-recommends "${wanted[@]}" || lack "Debian packages ${wanted[*]}"
 }
 

@@ -1,5 +1,5 @@
 // Package realparts finds the real programs that tests run against: the Azure
-// CLI, a Kubernetes API server with etcd, PostgreSQL, Node and its packages. install.sh
+// CLI, a Kubernetes API server with etcd, PostgreSQL, gateways, Node and its packages. install.sh
 // beside this file puts them there.
 //
 // A test whose part is missing must not pass by saying nothing: it fails where
@@ -24,12 +24,16 @@ type Part string
 // The parts that tests ask for.
 const (
 	Act           Part = "act"
+	Apache        Part = "apache2"
 	AzureCLI      Part = "az"
+	Caddy         Part = "caddy"
 	Etcd          Part = "etcd"
 	GoClients     Part = "Go client libraries"
+	HAProxy       Part = "haproxy"
 	KubeAPIServer Part = "kube-apiserver"
 	Kubectl       Part = "kubectl"
 	Kubelogin     Part = "kubelogin"
+	Nginx         Part = "nginx"
 	NodeClients   Part = "npm client libraries"
 	OIDCProvider  Part = "npm oidc-provider"
 	PgBouncer     Part = "pgbouncer"
@@ -80,6 +84,13 @@ func locate(p Part) (string, error) {
 	switch p {
 	case AzureCLI, Etcd, Promtool:
 		return exec.LookPath(string(p))
+	case Apache:
+		if _, err := os.Stat("/usr/lib/apache2/modules/mod_auth_openidc.so"); err != nil {
+			return "", err
+		}
+		return system(p)
+	case Caddy, HAProxy, Nginx:
+		return system(p)
 	case PgBouncer:
 		return postgres.Find("pgbouncer")
 	case PostgreSQL:
@@ -101,6 +112,14 @@ func locate(p Part) (string, error) {
 		return goClients()
 	}
 	return "", errors.New("no such part")
+}
+
+// system finds a program of Debian's that may be on no user's PATH.
+func system(p Part) (string, error) {
+	if path, err := exec.LookPath(string(p)); err == nil {
+		return path, nil
+	}
+	return exec.LookPath("/usr/sbin/" + string(p))
 }
 
 // built finds a command of Kubernetes that install.sh built.
