@@ -52,7 +52,7 @@ func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Verify access tokens for a gateway in front of a protected resource", Args: noArguments,
 		Long: "Answers gateways that ask whether a request may pass: nginx with auth_request, Caddy and others with forward_auth. GET /verify?role=ROLE with the request's Authorization header is answered with 200 and the headers " +
-			resourceserver.SubjectHeader + ", " + resourceserver.ClientHeader + " and " + resourceserver.RolesHeader + "; with 401 without a valid access token, with 403 without the role (several are all needed), with 503 while the issuer's keys cannot be had. " +
+			resourceserver.SubjectHeader + ", " + resourceserver.ClientHeader + " and " + resourceserver.RolesHeader + "; with 401 without a valid access token, with 403 without the role (several are all needed, one at least has to be named), with 503 while the issuer's keys cannot be had. " +
 			"Only the issuer's published documents are fetched. It stands beside the gateway, and listens on loopback only: tokens are sent to it without TLS. docs/gateways.md has whole configurations.",
 		Example: "  cambio verify --issuer https://sts.example.net/7b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77/v2.0 --audience 90d4c8f6-2b1e-4a3d-b7c5-1e9f8a6d4c02",
 		RunE: func(cmd *cobra.Command, _ []string) error {

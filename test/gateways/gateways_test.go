@@ -119,8 +119,8 @@ func get(t *testing.T, url, token string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"Cambio-Subject", "Cambio-Client", "Cambio-Roles"} {
-		r.Header.Set(name, "forged")
+	for _, name := range []string{"Cambio-Subject", "Cambio-Client", "Cambio-Roles", "Cambio_Subject", "Cambio_client"} {
+		r.Header[name] = []string{"forged"}
 	}
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -202,6 +202,11 @@ func newWorld(t *testing.T) *world {
 	w.upstream = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, name := range []string{"Subject", "Client", "Roles"} {
 			w.Header().Set("Saw-"+name, r.Header.Get("Cambio-"+name))
+		}
+		for name := range r.Header {
+			if strings.Contains(name, "_") { // as CGI has it, this is the header with a hyphen
+				w.Header().Set("Saw-Subject", "forged")
+			}
 		}
 		w.Header().Set("Saw-Authorization", r.Header.Get("Authorization"))
 	}))
