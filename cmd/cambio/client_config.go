@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cambio/internal/admin"
+	"cambio/internal/development"
 )
 
 //go:embed clientconfig/*.tmpl
@@ -57,7 +58,7 @@ func clientConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "client-config CLIENT", Short: "Print what a client has to be told, to paste", ValidArgs: names,
 		Long: "Prints the configuration of a client that signs in at the server as a workload:\n" + list.String() +
-			"\n\nNothing is asked of the server. Beside a running `cambio dev` only CLIENT is needed: its sample workload is meant. docs/clients.md says more about each.",
+			"\n\nNothing is asked of the server. Beside a running `cambio dev` only CLIENT is needed, but for google-external-account: the client of its own provider is meant. docs/clients.md says more about each.",
 		Example: "  cambio client-config azure-sdk\n" +
 			"  cambio client-config az --authority https://sts.example.net --tenant example.net --client-id ID --token-file /var/run/secrets/token --scope api://orders/.default\n" +
 			"  cambio client-config google-external-account --google-audience //iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/cambio --token-file /run/cambio/token",
@@ -75,7 +76,7 @@ func clientConfigCommand() *cobra.Command {
 	flags.StringVar(&server.FederatedTokenFile, "token-file", "", "`FILE` with the platform's token (CAMBIO_FEDERATED_TOKEN_FILE, AZURE_FEDERATED_TOKEN_FILE)")
 	flags.StringVar(&server.CAFile, "ca", "", "PEM `FILE` with the certificate authority of the server, where the client finds it (CAMBIO_CA_FILE; default: a public one is meant)")
 	flags.StringVar(&server.State, "state", "", "state folder (`DIR`) of a `cambio dev` server, which says all of the above (CAMBIO_STATE)")
-	flags.StringVar(&c.Scope, "scope", "", "`SCOPE` that the client asks for, as in api://orders/.default (CAMBIO_SCOPE; default: api://RESOURCE/.default, to be replaced)")
+	flags.StringVar(&c.Scope, "scope", "", "`SCOPE` that the client asks for, as in api://orders/.default (CAMBIO_SCOPE; default: that of `cambio dev`, or api://RESOURCE/.default, to be replaced)")
 	flags.StringVar(&c.Name, "name", "workload", "`NAME` of what is made (k8s)")
 	flags.StringVar(&c.GoogleAudience, "google-audience", "", "full resource `NAME` of the provider of a workload identity pool (google-external-account)")
 	_ = errors.Join(cmd.MarkFlagFilename("token-file"), cmd.MarkFlagFilename("ca"), cmd.MarkFlagDirname("state")) // the flags are there
@@ -101,7 +102,10 @@ func (c *clientConfig) complete(name string, server admin.Flags) error {
 	}
 	c.Authority, c.Tenant, c.CAFile, c.TokenFile = settings.Authority, settings.Tenant, settings.CAFile, settings.FederatedTokenFile
 	c.ClientID = settings.ClientID
-	if c.Scope = or(c.Scope, "CAMBIO_SCOPE"); c.Scope == "" {
+	if c.Scope = or(c.Scope, "CAMBIO_SCOPE"); c.Scope == "" && settings.IsDevelopment() {
+		c.Scope = development.ResourceURI + "/.default"
+	}
+	if c.Scope == "" {
 		c.Scope = "api://RESOURCE/.default"
 	}
 	if err := required([2]string{"client-id", c.ClientID}); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"cambio/resourceserver"
 	"cambio/test/httpclient"
 	"cambio/test/realparts"
 )
@@ -171,12 +172,19 @@ func TestConfigOfGoogle(t *testing.T) {
 	}
 	write(t, access, token)
 	const pool = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/cambio"
+	verifier, err := resourceserver.New(resourceserver.Config{Issuer: shared.server.BaseURL + "/" + shared.server.TenantID + "/v2.0", Audience: shared.v2.AppID, HTTPClient: shared.api.HTTP})
+	if err != nil {
+		t.Fatal(err)
+	}
 	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, want := range map[string]string{"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "audience": pool,
 			"subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "subject_token": token, "requested_token_type": "urn:ietf:params:oauth:token-type:access_token"} {
 			if got := r.PostFormValue(name); got != want {
 				t.Errorf("%s is %q, want %q", name, got, want)
 			}
+		}
+		if _, err := verifier.Validate(r.Context(), r.PostFormValue("subject_token")); err != nil {
+			t.Error(err)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"access_token":"google's","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"Bearer","expires_in":3600}`))
