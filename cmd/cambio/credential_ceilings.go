@@ -15,17 +15,19 @@ import (
 // ceilingFlags bound what a credential can be used for.
 type ceilingFlags struct {
 	disable, enable           bool
+	reportOnly                bool
 	notBefore, notAfter       string
 	roles, resources, sources []string
 	maxLifetime               time.Duration
 }
 
-var ceilingNames = []string{"disable", "enable", "not-before", "not-after", "roles", "resources", "max-lifetime", "source"}
+var ceilingNames = []string{"disable", "enable", "report-only", "not-before", "not-after", "roles", "resources", "max-lifetime", "source"}
 
 func (f *ceilingFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.disable, "disable", false, "refuse it until it is enabled")
 	flags.BoolVar(&f.enable, "enable", false, "accept it again")
+	flags.BoolVar(&f.reportOnly, "report-only", false, "record what it matches, and issue nothing; --report-only=false lifts it")
 	flags.StringVar(&f.notBefore, "not-before", "", "accept it from this `TIME` on, as in 2027-01-31T18:00:00Z")
 	flags.StringVar(&f.notAfter, "not-after", "", "refuse it from this `TIME` on")
 	flags.StringSliceVar(&f.roles, "roles", nil, "give out no app `ROLES` but these, by value")
@@ -52,6 +54,9 @@ func (f *ceilingFlags) change(cmd *cobra.Command, want *admin.Credential) error 
 	}
 	c.Disabled = f.disable || c.Disabled && !f.enable
 	changed := cmd.Flags().Changed
+	if changed("report-only") {
+		c.ReportOnly = f.reportOnly
+	}
 	for _, t := range []struct {
 		flag, text string
 		to         *time.Time

@@ -23,7 +23,8 @@ func TestCeilingsByFlags(t *testing.T) {
 		{[]string{"--source", "192.0.2.0/24"}, "AADSTS53003"},
 		{[]string{"--source", "192.0.2.0/24", "--source", "127.0.0.1"}, ""},
 		{[]string{"--disable"}, "AADSTS7002391"},
-		{[]string{"--enable", "--not-after", "2020-01-01T00:00:00Z"}, "AADSTS7002392"},
+		{[]string{"--enable", "--report-only"}, "AADSTS7002395"},
+		{[]string{"--report-only=false", "--not-after", "2020-01-01T00:00:00Z"}, "AADSTS7002392"},
 		{[]string{"--not-after", "", "--resources", p.app}, "AADSTS7002393"},
 		{[]string{"--resources", "", "--source", ""}, ""},
 	} {

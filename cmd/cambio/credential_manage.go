@@ -73,7 +73,7 @@ func credentialUpdateCommand(c *connection) *cobra.Command {
 	var override reasonsFlag
 	cmd := &cobra.Command{Use: "update NAME", Short: "Change a credential", Args: oneArgument("NAME"), ValidArgsFunction: c.argumentNames(credentialNames(&holder)),
 		Long: "Changes the properties that are given, and no others. --audience replaces all audiences; --subject and --claims-matching-expression replace each other.\n\n" +
-			"--disable, --not-before, --not-after, --roles, --resources, --max-lifetime and --source are ceilings: they bound what the credential can be used for, whatever its client may do. An empty value lifts one.",
+			"--disable, --report-only, --not-before, --not-after, --roles, --resources, --max-lifetime and --source are ceilings: they bound what the credential can be used for, whatever its client may do. An empty value lifts one.",
 		Example: "  cambio credential update main --app shop-api --subject repo:acme/shop:environment:prod"}
 	holder.add(cmd, c)
 	definition.add(cmd)

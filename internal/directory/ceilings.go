@@ -21,6 +21,7 @@ const (
 // APIs and of the database.
 type Ceilings struct {
 	Disabled    bool      `json:"disabled,omitzero"`
+	ReportOnly  bool      `json:"reportOnly,omitzero"`  // what it matches is recorded, and refused
 	NotBefore   time.Time `json:"notBefore,omitzero"`   // zero: no bound
 	NotAfter    time.Time `json:"notAfter,omitzero"`    // zero: no bound
 	Roles       []string  `json:"roles,omitempty"`      // values of app roles; empty: all that the client holds
@@ -36,7 +37,7 @@ type Ceilings struct {
 func ReadCeilings(raw []byte) (*Ceilings, error) {
 	var c Ceilings
 	if err := json.Unmarshal(raw, &c, json.RejectUnknownMembers(true)); err != nil {
-		return nil, Errorf(Invalid, "ceilings", "ceilings must be an object with disabled (true or false), notBefore and notAfter (times such as 2027-01-31T18:00:00Z), "+
+		return nil, Errorf(Invalid, "ceilings", "ceilings must be an object with disabled and reportOnly (true or false), notBefore and notAfter (times such as 2027-01-31T18:00:00Z), "+
 			"roles, resources and sources (arrays of strings) and maxLifetime (seconds), each of them optional, and nothing else.")
 	}
 	for i := range c.Resources {
@@ -50,7 +51,7 @@ func ReadCeilings(raw []byte) (*Ceilings, error) {
 
 // Empty reports whether nothing is bounded; so it is for nil.
 func (c *Ceilings) Empty() bool {
-	return c == nil || !c.Disabled && c.NotBefore.IsZero() && c.NotAfter.IsZero() &&
+	return c == nil || !c.Disabled && !c.ReportOnly && c.NotBefore.IsZero() && c.NotAfter.IsZero() &&
 		len(c.Roles) == 0 && len(c.Resources) == 0 && c.MaxLifetime == 0 && len(c.Sources) == 0
 }
 
@@ -59,7 +60,7 @@ func (c *Ceilings) Equal(other *Ceilings) bool {
 	if c.Empty() || other.Empty() {
 		return c.Empty() && other.Empty()
 	}
-	return c.Disabled == other.Disabled && c.NotBefore.Equal(other.NotBefore) && c.NotAfter.Equal(other.NotAfter) && c.MaxLifetime == other.MaxLifetime &&
+	return c.Disabled == other.Disabled && c.ReportOnly == other.ReportOnly && c.NotBefore.Equal(other.NotBefore) && c.NotAfter.Equal(other.NotAfter) && c.MaxLifetime == other.MaxLifetime &&
 		slices.Equal(c.Roles, other.Roles) && slices.Equal(c.Resources, other.Resources) && slices.Equal(c.Sources, other.Sources)
 }
 

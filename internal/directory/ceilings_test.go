@@ -33,7 +33,7 @@ func TestCeilingsThatBoundNothingAreNone(t *testing.T) {
 func TestCeilingsAreRefused(t *testing.T) {
 	for raw, want := range map[string]string{
 		`{"maxLifeTime":600}`:                  "nothing else",
-		`{"disabled":1}`:                       "disabled (true or false)",
+		`{"disabled":1}`:                       "reportOnly (true or false)",
 		`[]`:                                   "must be an object",
 		`{"maxLifetime":59}`:                   "60 to 86400",
 		`{"maxLifetime":86401}`:                "60 to 86400",

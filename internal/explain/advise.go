@@ -353,6 +353,8 @@ func (e *Explanation) adviseState() {
 	switch {
 	case c.State == StateDisabled:
 		fix, command = "Enable it, if whoever disabled it agrees.", shell(append(slices.Clone(args), "--enable"))
+	case c.State == StateReportOnly:
+		fix, command = "But for that the token would be accepted. Let the credential issue tokens, if what it reported is what was meant.", shell(append(slices.Clone(args), "--report-only=false"))
 	case strings.Contains(c.State, "created"):
 		fix, command = "Try again: it counts from the moment its creation returned.", ""
 	}

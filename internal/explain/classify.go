@@ -82,7 +82,7 @@ func keyOf(in *Input) Key {
 // have an order.
 func signatureAt(code oauth.Code) string {
 	switch code {
-	case 0, oauth.AssertionOutsideValidity, oauth.RequiredClaimMissing, oauth.CredentialOutsideWindow, oauth.SourceNotAllowed, oauth.ResourceNotFound, oauth.ResourceDisabled,
+	case 0, oauth.AssertionOutsideValidity, oauth.RequiredClaimMissing, oauth.CredentialOutsideWindow, oauth.CredentialReportOnly, oauth.SourceNotAllowed, oauth.ResourceNotFound, oauth.ResourceDisabled,
 		oauth.NotAssigned, oauth.ResourceOutOfReach:
 		return SignatureValid
 	case oauth.SignatureInvalid:
@@ -176,7 +176,7 @@ func (e *Explanation) ofCode(in *Input) bool {
 		return e.is("", "signature")
 	case oauth.IssuerUnavailable:
 		return e.is(FetchFailed, FieldIssuer)
-	case oauth.CredentialDisabled, oauth.CredentialOutsideWindow:
+	case oauth.CredentialDisabled, oauth.CredentialOutsideWindow, oauth.CredentialReportOnly:
 		return e.is(CredentialState, FieldState)
 	case oauth.SourceNotAllowed:
 		return e.is("", "source")

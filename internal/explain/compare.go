@@ -289,12 +289,18 @@ func (c *comparison) state(cr *directory.Credential) string {
 		return "it is valid from " + stamp(l.NotBefore) + " on"
 	case !l.Open(c.in.At):
 		return "it was valid until " + stamp(l.NotAfter)
+	case l.ReportOnly:
+		return StateReportOnly
 	}
 	return ""
 }
 
 // StateDisabled is the state of a credential that is disabled.
 const StateDisabled = "it is disabled"
+
+// StateReportOnly is that of one that only reports: but for it, the token would
+// have been accepted.
+const StateReportOnly = "it only reports"
 
 func commonPrefix(a, b string) int {
 	n := 0

@@ -232,6 +232,7 @@ func others() []nearMiss {
 		{name: "type of aud", in: Input{Code: oauth.MalformedAssertion}, over: claims{"aud": "7"}, class: ClaimType, field: "aud", fix: "RFC 7519"},
 		{name: "type of a required claim", in: Input{Code: oauth.RequiredClaimMissing, Policy: required}, over: claims{"enterprise_id": "5"}, class: ClaimType, field: "claims['enterprise_id']", fix: "string"},
 		{name: "disabled", in: Input{Code: oauth.CredentialDisabled}, credential: with(directory.Ceilings{Disabled: true}), class: CredentialState, field: FieldState, fix: "Enable", command: update("--enable")},
+		{name: "report-only", in: Input{Code: oauth.CredentialReportOnly}, credential: with(directory.Ceilings{ReportOnly: true}), class: CredentialState, field: FieldState, fix: "would be accepted", command: update("--report-only=false")},
 		{name: "ended", in: Input{Code: oauth.CredentialOutsideWindow, Credential: &window}, credential: window, class: CredentialState, field: FieldState, fix: "window", command: update("--not-before '' --not-after ''")},
 		{name: "not begun", in: Input{Code: oauth.CredentialOutsideWindow, Credential: &ahead}, credential: ahead, class: CredentialState, field: FieldState, fix: "window", command: update("--not-before '' --not-after ''")},
 		{name: "made afterwards", in: Input{Code: oauth.SubjectMismatch, Created: map[string]time.Time{"c1": now.Add(time.Minute)}}, credential: ordinary, class: CredentialState, field: FieldState, fix: "Try again"},

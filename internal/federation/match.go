@@ -12,7 +12,8 @@ import (
 // subject and audience name, byte for byte; failing that, a flexible one of
 // that issuer and audience whose expression the claims satisfy. Case is folded
 // only to choose the refusal: 70025, 700211, 700213, 700212 or 7002138. A
-// credential that is disabled counts only when no other one matches: 7002391.
+// credential that only reports counts when no other one matches, and one that
+// is disabled when not even such a one does: 7002391.
 //
 // sets are the references to sets of issuers that the assertion's issuer is a
 // member of now; a credential may name one in place of an issuer.
@@ -25,11 +26,11 @@ func Match(client *directory.ClientRecord, a *Assertion, sets ...string) (*direc
 	}
 	found, candidates := matchAs(client, a, a.Issuer)
 	for _, set := range sets {
-		if found != nil && !disabled(found) {
+		if found != nil && rank(found) == 0 {
 			break
 		}
 		other, more := matchAs(client, a, set)
-		if other != nil && (found == nil || !disabled(other)) {
+		if other != nil && (found == nil || rank(other) < rank(found)) {
 			found = other
 		}
 		candidates = append(slices.Clip(candidates), more...)
@@ -37,7 +38,7 @@ func Match(client *directory.ClientRecord, a *Assertion, sets ...string) (*direc
 	switch {
 	case found == nil:
 		return nil, mismatch(client, candidates, a, sets)
-	case disabled(found):
+	case found.Ceilings != nil && found.Ceilings.Disabled:
 		return nil, oauth.Refuse(oauth.CredentialDisabled)
 	}
 	return found, nil
@@ -54,16 +55,18 @@ func (a *Assertion) ofTrustDomain() bool {
 }
 
 // matchAs finds the credential that trusts the assertion under the name of its
-// issuer, or of a set, one that is disabled if there is no other; and those
-// whose audience alone differs.
+// issuer, or of a set, the first of the best rank; and those whose audience
+// alone differs.
 func matchAs(client *directory.ClientRecord, a *Assertion, issuer string) (found *directory.Credential, candidates []*directory.Credential) {
 	candidates = client.Match(issuer, a.Subject)
 	for _, c := range candidates {
 		if intersects(c.Audiences, a.Audiences) {
-			if !disabled(c) {
+			if rank(c) == 0 {
 				return c, nil
 			}
-			found = c
+			if found == nil || rank(c) < rank(found) {
+				found = c
+			}
 		}
 	}
 	for _, c := range client.Flexible(issuer) {
@@ -73,16 +76,28 @@ func matchAs(client *directory.ClientRecord, a *Assertion, issuer string) (found
 		switch {
 		case !intersects(c.Audiences, a.Audiences):
 			candidates = append(slices.Clip(candidates), c)
-		case !disabled(c):
+		case rank(c) == 0:
 			return c, nil
-		case found == nil:
+		case found == nil || rank(c) < rank(found):
 			found = c
 		}
 	}
 	return found, candidates
 }
 
-func disabled(c *directory.Credential) bool { return c.Ceilings != nil && c.Ceilings.Disabled }
+// rank orders credentials that match the same token: first those that can be
+// used, then those that only report, then those that are disabled.
+func rank(c *directory.Credential) int {
+	switch {
+	case c.Ceilings == nil:
+		return 0
+	case c.Ceilings.Disabled:
+		return 2
+	case c.Ceilings.ReportOnly:
+		return 1
+	}
+	return 0
+}
 
 func intersects(trusted, presented []string) bool {
 	for _, p := range presented {

@@ -38,6 +38,7 @@ const (
 	CredentialOutsideWindow  Code = 7002392
 	ResourceOutOfReach       Code = 7002393
 	SVIDNotAccepted          Code = 7002394
+	CredentialReportOnly     Code = 7002395
 	SourceNotAllowed         Code = 53003
 	LifetimeTooLong          Code = 70023
 	IssuerUnavailable        Code = 50166
@@ -171,6 +172,9 @@ var rows = [...]Row{
 	{ResourceOutOfReach, InvalidClient, 401, "The federated identity credential that the presented assertion matches may not be used for the resource '%s'.", true,
 		"The credential has the ceiling `resources`, and it does not list the resource. The number is this server's own.",
 		"Ask for one of those resources, or add the appId: `cambio credential update NAME --resources APPID,…`."},
+	{CredentialReportOnly, InvalidClient, 401, "The federated identity credential that the presented assertion matches only reports. No token is issued for it.", true,
+		"The token is proven and matches a credential that has the ceiling `reportOnly`, and no other. Without the ceiling it would have been accepted. The number is this server's own.",
+		"Let it issue tokens: `cambio credential update NAME --report-only=false`."},
 	{SVIDNotAccepted, InvalidClient, 401, "The client's SVID is not accepted: %s.", true,
 		"The server takes SVIDs as client authentication (`public.spiffe_client_auth`), and this one is not well-formed, not of the client that `client_id` names, or not of its trust domain. The number is this server's own.",
 		"Compare the certificate or token with the reason: one SPIFFE ID as the URI of an X.509-SVID, issued by a certificate authority that is in the trust domain's bundle; `client_id` is the appId, or the very SPIFFE ID."},

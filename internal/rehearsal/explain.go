@@ -53,5 +53,8 @@ func judgeToken(tenant *directory.TenantRecord, client *directory.ClientRecord, 
 	if c := credential.Ceilings; c != nil && !c.Open(at) {
 		return credential, oauth.Refuse(oauth.CredentialOutsideWindow, "", "", "")
 	}
+	if c := credential.Ceilings; c != nil && c.ReportOnly {
+		return credential, oauth.Refuse(oauth.CredentialReportOnly)
+	}
 	return credential, nil
 }

@@ -17,6 +17,9 @@ func (e *Endpoint) within(x *exchange, c *directory.Ceilings) *oauth.Error {
 	if !x.unsourced && !c.AllowsSource(x.source) {
 		return oauth.Refuse(oauth.SourceNotAllowed, x.source)
 	}
+	if c.ReportOnly {
+		return oauth.Refuse(oauth.CredentialReportOnly)
+	}
 	return nil
 }
 

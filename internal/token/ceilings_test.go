@@ -53,6 +53,7 @@ func TestSharedTokensKeepToCeilings(t *testing.T) {
 	for want, c := range map[oauth.Code]directory.Ceilings{
 		oauth.CredentialDisabled:      {Disabled: true},
 		oauth.CredentialOutsideWindow: {NotAfter: time.Unix(1, 0)},
+		oauth.CredentialReportOnly:    {ReportOnly: true},
 		oauth.SourceNotAllowed:        {Sources: []string{"2001:db8::/32"}},
 		oauth.ResourceOutOfReach:      {Resources: []string{"11111111-1111-1111-1111-111111111111"}},
 	} {
