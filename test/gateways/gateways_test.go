@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,6 +102,23 @@ func TestGateways(t *testing.T) {
 			}
 			if got := get(t, url, s.token(t, -time.Hour)); got.status != 401 {
 				t.Errorf("expired: %d", got.status)
+			}
+		})
+		t.Run(string(g.part)+" and a new key", func(t *testing.T) {
+			s := newSigner(t)
+			url := w.run(t, g, s.issuer)
+			if got := get(t, url, s.token(t, time.Hour)); got.status != 200 {
+				t.Errorf("the first key: %d", got.status)
+			}
+			s.rotate(t)
+			if g.part == realparts.HAProxy { // its step, and its configuration loaded again
+				if got := get(t, url, s.token(t, time.Hour)); got.status != 401 {
+					t.Errorf("the new key before the step: %d", got.status)
+				}
+				url = w.run(t, g, s.issuer)
+			}
+			if got := get(t, url, s.token(t, time.Hour)); got.status != 200 {
+				t.Errorf("the new key: %d", got.status)
 			}
 		})
 	}
@@ -376,16 +394,33 @@ func reachable(t *testing.T, address string) {
 // signer is an issuer that makes what a server does not: expired tokens.
 type signer struct {
 	issuer
-	key    *rsa.PrivateKey
 	tenant string
+
+	mu  sync.Mutex
+	key *rsa.PrivateKey // never changed, only replaced
+	id  int             // its kid
 }
 
-func newSigner(t *testing.T) *signer {
+// rotate replaces the key, also in the key set.
+func (s *signer) rotate(t *testing.T) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.key, s.id = key, s.id+1
+}
+
+func (s *signer) current() (*rsa.PrivateKey, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key, fmt.Sprintf("key-%d", s.id)
+}
+
+func newSigner(t *testing.T) *signer {
+	t.Helper()
 	files, err := pki.Loopback(t.TempDir(), "issuer")
 	if err != nil {
 		t.Fatal(err)
@@ -394,7 +429,8 @@ func newSigner(t *testing.T) *signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &signer{key: key, tenant: "7b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77"}
+	s := &signer{tenant: "7b1c2f0e-4d7a-4c55-9a3e-2f1d0c9b8a77"}
+	s.rotate(t)
 	base := "https://" + listener.Addr().String() + "/" + s.tenant
 	s.issuer = issuer{base + "/v2.0", base + "/discovery/v2.0/keys", files.CA, pageAudience}
 	mux := http.NewServeMux()
@@ -402,7 +438,8 @@ func newSigner(t *testing.T) *signer {
 		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, s.name, s.keys)
 	})
 	mux.HandleFunc("/"+s.tenant+"/discovery/v2.0/keys", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"keys":[{"kty":"RSA","use":"sig","alg":"RS256","kid":"one","e":%q,"n":%q}]}`,
+		key, id := s.current()
+		fmt.Fprintf(w, `{"keys":[{"kty":"RSA","use":"sig","alg":"RS256","kid":%q,"e":%q,"n":%q}]}`, id,
 			base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()), base64.RawURLEncoding.EncodeToString(key.N.Bytes()))
 	})
 	server := &http.Server{Handler: mux, ErrorLog: nil}
@@ -421,9 +458,10 @@ func (s *signer) token(t *testing.T, until time.Duration) string {
 		t.Fatal(err)
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	text := encode([]byte(`{"alg":"RS256","typ":"JWT","kid":"one"}`)) + "." + encode(claims)
+	key, id := s.current()
+	text := encode([]byte(`{"alg":"RS256","typ":"JWT","kid":"`+id+`"}`)) + "." + encode(claims)
 	hash := sha256.Sum256([]byte(text))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, s.key, crypto.SHA256, hash[:])
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, hash[:])
 	if err != nil {
 		t.Fatal(err)
 	}
