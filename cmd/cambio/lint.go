@@ -25,6 +25,8 @@ type lintFlags struct {
 	files, levels []string
 	form, failOn  string
 	since         string
+	checkIssuers  bool
+	check         checkOptions
 }
 
 func lintCommand() *cobra.Command {
@@ -40,11 +42,17 @@ func lintCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.levels, "level", nil, "grade a rule as `RULE=LEVEL`: block, warn, info or off; repeatable")
 	cmd.Flags().StringVar(&f.failOn, "fail-on", string(lint.Block), "least `LEVEL` of a finding that ends the command with code 8: block, warn, info, or off for none")
 	cmd.Flags().StringVar(&f.since, "since", "", "look also at what was seen in use since a `TIME` such as 90d: adds L22 to L26, and takes AuditLog.Read.All")
+	cmd.Flags().BoolVar(&f.checkIssuers, "check-issuers", false, "look at the keys of each issuer, from this machine: adds L20, and whether pinned keys are those published (L19)")
+	cmd.Flags().StringVar(&f.check.caFile, "ca-file", "", "PEM `FILE` with further certificate authorities, for --check-issuers")
+	cmd.Flags().StringSliceVar(&f.check.addresses, "allow-address", nil, "private address `RANGE` that issuers may be on, for --check-issuers; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"block", "warn", "info", "off"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	_ = cmd.RegisterFlagCompletionFunc("level", completeLevels)                                                                                         // likewise
 	c := connectionFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		in, err := f.input(cmd, c)
+		if err == nil && f.checkIssuers {
+			err = f.lookAtIssuers(cmd.Context(), in)
+		}
 		if err != nil {
 			return err
 		}
@@ -177,6 +185,7 @@ func ofTenant(ctx context.Context, client *admin.Client, in *lint.Input) error {
 		known := lint.Issuer{Name: i.Issuer, Private: len(i.AllowAddresses) > 0}
 		if i.Mode == "pin" {
 			known.PinnedAt, _ = time.Parse(time.RFC3339, i.KeysAt) // not set: no keys yet
+			known.Pinned = i.KeySet
 		}
 		in.Issuers = append(in.Issuers, known)
 	}

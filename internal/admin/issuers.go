@@ -19,6 +19,7 @@ type Issuer struct {
 	ApprovedKeys   []string       `json:"approvedKeys"`
 	KeysAt         string         `json:"keysDateTime"`
 	AllowAddresses []string       `json:"allowAddresses"`
+	KeySet         string         `json:"-"` // of the mode pin
 	Raw            jsontext.Value `json:"-"`
 }
 
@@ -30,6 +31,13 @@ func readIssuer(raw jsontext.Value) (i Issuer, err error) {
 	}
 	err = decode(raw, &i)
 	i.Raw = raw
+	var pinned struct {
+		KeySet jsontext.Value `json:"keySet"`
+	}
+	if i.Mode == "pin" && err == nil {
+		err = decode(raw, &pinned)
+		i.KeySet = string(pinned.KeySet)
+	}
 	return i, err
 }
 

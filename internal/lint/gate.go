@@ -20,7 +20,8 @@ func Gate(t *directory.Tenant, c *directory.FederatedIdentityCredential, roles f
 	if !t.Policy.Lint.Enforced(t.Compat) {
 		return nil, nil
 	}
-	// Whether the issuer may be contacted was decided elsewhere.
+	// L18 has no say: whether the issuer may be contacted is decided by the
+	// server's configuration, and its own tokens are refused when they come.
 	in := &Input{Now: now, Issuers: []Issuer{{Name: c.Issuer, Private: true}}, Levels: LevelsOf(&t.Policy.Lint)}
 	client := Client{Name: "the client", Roles: []Role{{"its resources", "unknown"}}}
 	credential := Credential{FederatedIdentityCredential: *c}

@@ -78,6 +78,7 @@ type Credential struct {
 type Issuer struct {
 	Name        string
 	Private     bool      // the tenant allows it to be on a private address
+	Pinned      string    // JWK set that is pinned; empty: not known, or none
 	PinnedAt    time.Time // when its keys were uploaded; zero: they are not pinned
 	LiveDiffers bool      // it publishes other keys than those that are pinned
 	KeyProblems []string  // weak keys, key ids that come twice, keys beyond the cap

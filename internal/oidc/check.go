@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"mime"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +43,24 @@ func (r *Report) OK() bool {
 		}
 	}
 	return true
+}
+
+// Differs reports whether the issuer publishes other keys than those of a JWK
+// set, or fewer, or more. What is no key set differs.
+func (r *Report) Differs(keySet string) bool {
+	set, err := jose.ParseKeySet([]byte(keySet), math.MaxInt32)
+	if err != nil {
+		return true
+	}
+	thumbprints := func(keys []*jose.PublicKey) []string {
+		var out []string
+		for _, k := range keys {
+			out = append(out, k.Thumbprint())
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	return !slices.Equal(thumbprints(set.Keys), thumbprints(r.Keys))
 }
 
 func (r *Report) add(name string, ok bool, note, advice string) bool {

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"cambio/internal/jose"
 )
 
 // Each thing that can be wrong with an issuer is found at its step, with what
@@ -72,6 +74,18 @@ func TestCheckOfKeys(t *testing.T) {
 	}
 	if all := strings.Join(notes, "\n"); !strings.Contains(all, `several keys have the kid "k1"`) || !strings.Contains(all, "at least 1") {
 		t.Error(all)
+	}
+	set := func(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+	one, two := testJWK(t, "k1"), testJWK(t, "k2")
+	published, err := jose.ParseKeySet([]byte(set(one, two)), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report = &Report{Keys: published.Keys}
+	for pinned, differs := range map[string]bool{set(one, two): false, set(two, one): false, set(one): true, set(one, two, testJWK(t, "k3")): true, "{}": true, set(): true} {
+		if report.Differs(pinned) != differs {
+			t.Errorf("%.60s… differs: %t", pinned, !differs)
+		}
 	}
 }
 
