@@ -173,7 +173,7 @@ var rows = [...]Row{
 		"The credential has the ceiling `resources`, and it does not list the resource. The number is this server's own.",
 		"Ask for one of those resources, or add the appId: `cambio credential update NAME --resources APPID,…`."},
 	{CredentialReportOnly, InvalidClient, 401, "The federated identity credential that the presented assertion matches only reports. No token is issued for it.", true,
-		"The token is proven and matches a credential that has the ceiling `reportOnly`, and no other. Without the ceiling it would have been accepted. The number is this server's own.",
+		"The token is proven and matches a credential that has the ceiling `reportOnly`, and no other. Without the ceiling a token for the resource would have been issued. The number is this server's own.",
 		"Let it issue tokens: `cambio credential update NAME --report-only=false`."},
 	{SVIDNotAccepted, InvalidClient, 401, "The client's SVID is not accepted: %s.", true,
 		"The server takes SVIDs as client authentication (`public.spiffe_client_auth`), and this one is not well-formed, not of the client that `client_id` names, or not of its trust domain. The number is this server's own.",

@@ -36,7 +36,7 @@ func (e *Endpoint) authorize(ctx context.Context, x *exchange) *oauth.Error {
 		return oauth.Refuse(oauth.NotAssigned, x.client.ClientID, x.client.DisplayName, resource.AppID, resource.DisplayName)
 	}
 	x.roles = roles
-	return nil
+	return x.reportOnly()
 }
 
 // grantedRoles returns the values of the client's app roles on the resource,

@@ -17,7 +17,13 @@ func (e *Endpoint) within(x *exchange, c *directory.Ceilings) *oauth.Error {
 	if !x.unsourced && !c.AllowsSource(x.source) {
 		return oauth.Refuse(oauth.SourceNotAllowed, x.source)
 	}
-	if c.ReportOnly {
+	return nil
+}
+
+// reportOnly refuses in the end what only a credential that reports keeps from
+// a token: nothing else is wrong with it.
+func (x *exchange) reportOnly() *oauth.Error {
+	if c := x.credential.Ceilings; c != nil && c.ReportOnly {
 		return oauth.Refuse(oauth.CredentialReportOnly)
 	}
 	return nil

@@ -63,3 +63,19 @@ func TestSharedTokensKeepToCeilings(t *testing.T) {
 		}
 	}
 }
+
+// A credential that only reports says what is wrong beside that, if anything
+// is: only then is it told apart from one that would issue.
+func TestReportOnlyIsTheLastReason(t *testing.T) {
+	w := newWorld(t)
+	w.bounded(t, directory.Ceilings{ReportOnly: true})
+	w.resource.AssignmentRequired = true
+	w.client.Grants = nil
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.NotAssigned {
+		t.Errorf("not assigned: %v", answer)
+	}
+	w.resource.Enabled = false
+	if _, answer := w.send(t, V2, tenantID, w.form().Encode()); code(answer) != oauth.ResourceDisabled {
+		t.Errorf("disabled resource: %v", answer)
+	}
+}

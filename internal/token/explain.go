@@ -79,8 +79,11 @@ func (e *Endpoint) answer(ctx context.Context, x *exchange) (refusal *oauth.Erro
 	if x.assertion, refusal = federation.Parse(x.request.assertion); refusal != nil {
 		return refusal
 	}
-	if refusal = e.attempt(ctx, x); refusal != nil || x.request.resource == "" {
+	if refusal = e.attempt(ctx, x); refusal != nil {
 		return refusal
+	}
+	if x.request.resource == "" {
+		return x.reportOnly()
 	}
 	return e.authorize(ctx, x)
 }
