@@ -4,12 +4,19 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${FUZZTIME:=3s}"
+out=${TMPDIR:-/tmp}/fuzz.$$
+
+# At its end a run may fail with "context deadline exceeded" though no input failed (go.dev/issue/75804): that is no failure.
+passed() {
+  go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" "$1" </dev/null >"$out" 2>&1 ||
+    { grep -q '^ *context deadline exceeded$' "$out" && ! grep -q 'Failing input\|panic:\|_test\.go:' "$out"; }
+}
+
 grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r package; do
   for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$package"/*_test.go | cut -d' ' -f2); do
     printf 'fuzz %s %s: ' "$package" "$target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "$package" </dev/null >"${TMPDIR:-/tmp}/fuzz.$$" 2>&1 ||
-      { cat "${TMPDIR:-/tmp}/fuzz.$$"; exit 1; }
-    sed -n 's/^fuzz: elapsed: .*execs: \([0-9]*\).*/\1/p' "${TMPDIR:-/tmp}/fuzz.$$" | tail -n 1 | sed 's/$/ executions, no failure/'
+    passed "$package" "$target" || { cat "$out"; exit 1; }
+    sed -n 's/^fuzz: elapsed: .*execs: \([0-9]*\).*/\1/p' "$out" | tail -n 1 | sed 's/$/ executions, no failure/'
   done
 done
-rm -f "${TMPDIR:-/tmp}/fuzz.$$"
+rm -f "$out"
