@@ -258,6 +258,8 @@ func TestDocumentedExamples(t *testing.T) {
 		"GitHub enterprise":   sub(gh+"/acme", byName),
 		"GHES":                sub("https://github.example.net/_services/token", byName),
 		"GitHub customised":   sub(gh, "repository_id:89012345:environment:prod"),
+		"GitHub workflow":     sub(gh, "job_workflow_ref:octo-org/octo-automation/.github/workflows/oidc.yml@refs/heads/main"),
+		"GitHub owner":        sub(gh, "environment:production:repository_owner:octo-org"),
 		"GitHub reusable":     exp(gh, match("sub", "repo:contoso/contoso-repo:ref:refs/heads/*"), eq("job_workflow_ref", "foo-org/bar-repo/.github/workflows/foo-workflow.yml@refs/heads/main")),
 		"GitHub pull request": sub(gh, "repo:acme/shop:pull_request"),
 		"Entra's GitHub":      exp(gh, match("sub", "repo:contoso/contoso-repo:ref:refs/heads/*")),
