@@ -43,6 +43,9 @@ type clientConfig struct {
 // Host is the authority without its scheme.
 func (c clientConfig) Host() string { return strings.TrimPrefix(c.Authority, "https://") }
 
+// Base is the authority as SDKs want it.
+func (c clientConfig) Base() string { return c.Authority + "/" }
+
 // Resource is the scope without its end.
 func (c clientConfig) Resource() string { return strings.TrimSuffix(c.Scope, "/.default") }
 
@@ -84,6 +87,9 @@ func clientConfigCommand() *cobra.Command {
 		if err := c.complete(args[0], server); err != nil {
 			return err
 		}
+		if server.Tenant != "" && server.Tenant != "adfs" && slices.Contains([]string{"azure-sdk", "env", "kubelogin", "k8s"}, args[0]) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "Note: the tenant in it is adfs, which stands for the server's default tenant. If %s is another one, the program has to name it and to switch instance discovery off: docs/clients.md.\n", server.Tenant)
+		}
 		return clientConfigTemplate(args[0]).Execute(cmd.OutOrStdout(), c)
 	}
 	return cmd
@@ -93,7 +99,7 @@ func clientConfigCommand() *cobra.Command {
 // do without.
 func (c *clientConfig) complete(name string, server admin.Flags) error {
 	if name == "google-external-account" {
-		c.TokenFile = server.FederatedTokenFile
+		c.TokenFile = or(server.FederatedTokenFile, "CAMBIO_FEDERATED_TOKEN_FILE")
 		return required([2]string{"google-audience", c.GoogleAudience}, [2]string{"token-file", c.TokenFile})
 	}
 	settings, err := admin.ResolveServer(server, os.Getenv, defaultStateDir())
@@ -125,7 +131,7 @@ func (c *clientConfig) complete(name string, server admin.Flags) error {
 
 func clientConfigTemplate(name string) *template.Template {
 	return template.Must(template.New(name+".tmpl").Funcs(template.FuncMap{
-		"sh": shellWord, "hcl": strconv.Quote, "yaml": yamlWord, "json": jsonWord,
+		"sh": shellWord, "hcl": hclWord, "yaml": yamlWord, "json": jsonWord,
 	}).ParseFS(clientConfigFiles, "clientconfig/"+name+".tmpl"))
 }
 
@@ -135,6 +141,11 @@ func shellWord(text string) string {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// hclWord is a text as a string of HCL, in which ${ and %{ begin templates.
+func hclWord(text string) string {
+	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(strconv.Quote(text))
 }
 
 // yamlWord is a text as a scalar, in quotation marks where YAML needs them.

@@ -19,7 +19,7 @@ func pullRequests(s *subject) []hit {
 	}
 	for i := range s.terms {
 		t := &s.terms[i]
-		explicit := t.claim == claimSub && strings.HasSuffix(t.text, ":"+pullRequest) || t.claim == eventName && t.text == pullRequest ||
+		explicit := t.claim == claimSub && strings.HasSuffix(t.text, ":"+pullRequest) || t.claim == eventName && strings.Trim(t.text, "*?") != "" && t.satisfied(pullRequest) ||
 			t.claim == "ref" && strings.HasPrefix(t.text, "refs/pull/") || t.claim == claimSub && strings.Contains(t.text, ":ref:refs/pull/")
 		if explicit {
 			return one(t.field, "Jobs of pull requests satisfy it, whose authors choose the code, and the client has %s (%s).", s.privilege(), s.strongest())

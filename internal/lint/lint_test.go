@@ -92,12 +92,12 @@ var api = sub(cluster, "system:serviceaccount:shop:api")
 // examples break each rule in one way or more, and stay just within it.
 var examples = map[string]struct{ breaks, keeps []example }{
 	"L1": {
-		breaks: []example{{credential: exp(gh, eq("environment", "prod"))}, {credential: sub(gh, "environment:prod")}, {credential: exp(gitlab, eq("ref", "main"))}, {credential: sub(gh, "x"), level: Warn}, {credential: exp(gh, match("sub", "*"), eq("ref", "refs/heads/main"))}},
+		breaks: []example{{credential: exp(gh, eq("environment", "prod"))}, {credential: sub(gh, "environment:prod")}, {credential: exp(gitlab, eq("ref", "main"))}, {credential: sub(gh, "x"), level: Warn}, {credential: exp(gh, eq("job_workflow_ref", "acme/ci/.github/workflows/deploy.yml@refs/heads/main")), level: Warn}, {credential: exp(gh, match("sub", "*"), eq("ref", "refs/heads/main"))}},
 		keeps: []example{{credential: sub(gh, byName)}, {credential: sub(gh, byID)}, {credential: exp(gh, eq("repository_owner_id", "1234567"), eq("environment", "prod"))}, {credential: sub(gh, "repository_owner_id:1234567:environment:prod")},
 			{credential: sub("https://agent.buildkite.com", "019c9e6f-0d8a-4a41-b0a9-2a8e9d0c7e11")}, {credential: exp("https://ghes.example.net/_services/token", eq("environment", "prod"))}},
 	},
 	"L2": {
-		breaks: []example{{credential: exp(gh, match("sub", "repo:acme*"))}, {credential: exp(gh, match("sub", "repo:*"))}, {credential: exp(gh, match("repository_owner", "acme*"))}, {credential: exp(gitlab, match("sub", "project_path:acme*"))}},
+		breaks: []example{{credential: exp(gh, match("sub", "repo:acme*"))}, {credential: exp(gh, match("sub", "repo:*"))}, {credential: exp(gh, match("repository_owner", "acme*"))}, {credential: exp(gitlab, match("sub", "project_path:acme*"))}, {credential: exp(gitlab, match("namespace_path", "acme*"))}},
 		keeps:  []example{{credential: exp(gh, match("sub", "repo:acme/*"))}, {credential: exp(gh, match("sub", "repo:acme*"), eq("repository_owner_id", "1234567"))}, {credential: exp(gh, match("repository", "acme/*"))}},
 	},
 	"L3": {
@@ -109,7 +109,7 @@ var examples = map[string]struct{ breaks, keeps []example }{
 		keeps:  []example{{credential: sub(gh, byID)}, {credential: exp(gh, eq("sub", byName), eq("repository_id", "89012345"))}, {credential: sub("https://ghes.example.net/_services/token", byName)}, {credential: sub(gitlab, "project_id:42:ref_type:branch:ref:main")}},
 	},
 	"L5": {
-		breaks: []example{{credential: sub(gh, "repo:acme/shop:pull_request"), roles: []string{"Orders.Write"}}, {credential: exp(gh, match("sub", "repo:acme/shop:*"), eq("event_name", "pull_request")), roles: []string{"Deploy"}},
+		breaks: []example{{credential: sub(gh, "repo:acme/shop:pull_request"), roles: []string{"Orders.Write"}}, {credential: exp(gh, match("sub", "repo:acme/shop:*"), eq("event_name", "pull_request")), roles: []string{"Deploy"}}, {credential: exp(gh, match("sub", "repo:acme/shop:*"), match("event_name", "pull_reques?")), roles: []string{"Deploy"}},
 			{credential: exp(gh, match("sub", "repo:acme/shop:*")), roles: []string{"Orders.Write"}, level: Warn}},
 		keeps: []example{{credential: sub(gh, "repo:acme/shop:pull_request"), roles: []string{"Orders.Read.All"}}, {credential: sub(gh, "repo:acme/shop:pull_request")}, {credential: exp(gh, match("sub", "repo:acme/shop:ref:refs/heads/*")), roles: []string{"Orders.Write"}}},
 	},

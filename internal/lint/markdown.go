@@ -29,7 +29,7 @@ What a client may do is guessed from the names of its app roles: words such as r
 	b.WriteString(`
 ## When a credential is written
 
-What a rule blocks is refused by the management APIs, by ` + "`cambio apply`" + ` and ` + "`cambio credential create`" + `, with the rule and the remedy. Only credentials that are new, or that begin to trust other tokens, are looked at; those that exist stay, and so does one of which L23 finds that its name belongs to another now. Rules that need recorded decisions or facts about issuers have no say then, L18 among them: whether an issuer may be contacted is decided by the server's configuration. Warnings are not told then either, and L5 goes by the roles that the client holds at that moment: run ` + "`cambio lint`" + ` from time to time.
+What a rule blocks is refused by the management APIs, by ` + "`cambio apply`" + ` and ` + "`cambio credential create`" + `, with the rule and the remedy. Only credentials that are new, or whose issuer, subject, expression, audiences or roles change, are looked at, each by itself (L21 and L27 compare several); those that exist stay, and so does one of which L23 finds that its name belongs to another now. Rules that need recorded decisions or facts about issuers have no say then, L18 among them: whether an issuer may be contacted is decided by the server's configuration. Warnings are not told then either, and L5 goes by the roles that the client holds at that moment: run ` + "`cambio lint`" + ` from time to time.
 
 Whoever means it says why, and the reason goes to the audit trail as ` + "`lint.override L2: …`" + `:
 
@@ -41,7 +41,7 @@ In a trust configuration it is ` + "`lintOverrides: {L2: all of acme is ours}`" 
 
 ## What is known
 
-A rule looks at what it needs as far as that is known. Recorded decisions are looked at with ` + "`cambio lint --since 90d`" + `, which reads the audit trail: L22 to L26 then say which credentials are not used, and which narrower ones would have been enough for all that was seen; try those with [` + "`cambio backtest`" + `](explain.md#a-change-on-the-decisions-of-the-past) before you take them. ` + "`cambio credential usage`" + ` shows the numbers. ` + "`--check-issuers`" + ` looks at the keys of each issuer from this machine, as ` + "`cambio issuer check`" + ` does: L20, and whether pinned keys are those published (L19). A file does not say which issuers the tenant manages; app roles by id are known when the file defines them. L5 is a warning where only a wildcard lets pull requests in, and L22 an info for a credential that was never used.
+A rule looks at what it needs as far as that is known. Recorded decisions are looked at with ` + "`cambio lint --since 90d`" + `, which reads the audit trail: L22 to L26 then say which credentials are not used, and which narrower ones would have been enough for all that was seen; try those with [` + "`cambio backtest`" + `](explain.md#a-change-on-the-decisions-of-the-past) before you take them. ` + "`cambio credential usage`" + ` shows the numbers. ` + "`--check-issuers`" + ` looks at the keys of each issuer from this machine, as ` + "`cambio issuer check`" + ` does: L20, and whether pinned keys are those published (L19). A credential that names a [set of issuers](issuers.md) is held only against the rules that need no platform. A file does not say which issuers the tenant manages; app roles by id are known when the file defines them. L5 is a warning where only a wildcard lets pull requests in, and L22 an info for a credential that was never used.
 `)
 	return b.String()
 }

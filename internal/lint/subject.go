@@ -128,7 +128,7 @@ func fixes(t *term, boundaries map[string]string, claims []string) bool {
 	if slices.Contains(claims, t.claim) && !wild {
 		return true
 	}
-	if b := boundaries[t.claim]; b != "" && boundary(b).MatchString(head) {
+	if b := boundaries[t.claim]; b != "" && settles(boundary(b), head, wild) {
 		return true
 	}
 	if t.claim != claimSub {
@@ -144,6 +144,13 @@ func fixes(t *term, boundaries map[string]string, claims []string) bool {
 		}
 	}
 	return false
+}
+
+// settles reports whether a text begins as wanted. Before a wildcard the end of
+// the text is no end: the name goes on.
+func settles(begins *regexp.Regexp, head string, wild bool) bool {
+	at := begins.FindStringIndex(head)
+	return at != nil && (!wild || at[1] < len(head) || strings.HasSuffix(head, "/") || strings.HasSuffix(head, ":"))
 }
 
 // boundary compiles the beginning of a text. The expressions are data of the

@@ -46,8 +46,16 @@ func sharedIssuer(s *subject) []hit {
 		found[0].level = Warn
 		found[0].message = s.profile.Title + " gives no token such a subject by itself, and all its customers share the issuer: make sure that only yours can have it."
 	}
+	if slices.ContainsFunc(s.terms, func(t term) bool { return t.claim == workflowClaim || strings.HasPrefix(t.text, workflowClaim+":") }) {
+		found[0].level = Warn
+		found[0].message = "Only the reusable workflow is compared. Whoever may call it satisfies it: if its repository is public, everybody on GitHub, and what the caller passes to it is the caller's choice."
+	}
 	return found
 }
+
+// workflowClaim names the reusable workflow that a job runs in, not the
+// repository that called it.
+const workflowClaim = "job_workflow_ref"
 
 // customised tells a subject of claims and values that its owner put together, as
 // in environment:prod. One that begins with repo: and is not of GitHub's own
