@@ -154,12 +154,13 @@ func (d *decision) decide(client *directory.ClientRecord) (would Outcome, sure b
 	if refusal != nil {
 		return would, false // what was presented was cut when it was recorded
 	}
+	complete := whole(d.Detail.Issuer) && whole(d.Detail.Subject)
 	sets := d.sets()
 	credential, refusal := federation.Match(client, assertion, sets...)
 	if refusal == nil {
-		return Outcome{Allowed: true, Credential: credential.Name}, true
+		return Outcome{Allowed: true, Credential: credential.Name}, complete
 	}
-	return refused(refusal), d.Detail.AudienceCount == 0 && whole(d.Detail.Issuer) && whole(d.Detail.Subject) && !d.lacks(client, claims, sets)
+	return refused(refusal), complete && d.Detail.AudienceCount == 0 && !d.lacks(client, claims, sets)
 }
 
 func refused(refusal *oauth.Error) Outcome {

@@ -65,6 +65,7 @@ func TestBacktest(t *testing.T) {
 		"claim is not there":  {record: record(allowed, 0, "a", ""), today: exact(idp, "a"), changed: flexible("claims['sub'] eq 'a' and claims['ref'] eq 'main'"), undecided: 1},
 		"claim is hashed":     {record: record(allowed, 0, "a", `"claims":{"ref":"sha256:abc"}`), today: exact(idp, "a"), changed: flexible("claims['sub'] eq 'a' and claims['ref'] eq 'main'"), undecided: 1},
 		"claim was cut":       {record: record(allowed, 0, "a", `"claims":{"ref":"main…"}`), today: exact(idp, "a"), changed: flexible("claims['sub'] eq 'a' and claims['ref'] matches 'main*'"), undecided: 1},
+		"subject was cut":     {record: record(allowed, 0, "aaaa…", ""), today: exact(idp, "a"), changed: flexible("claims['sub'] matches '*a?'"), undecided: 1},
 		"issuer is in a set":  {record: record(allowed, 0, "a", `"issuer":{"sets":["clusters"]}`), today: exact(idp, "a"), changed: exact("urn:cambio:issuer-set:clusters", "a"), replayed: 1},
 		"issuer left the set": {record: record(allowed, 0, "a", ""), today: exact(idp, "a"), changed: exact("urn:cambio:issuer-set:clusters", "a"), replayed: 1, differences: 1, would: "refused: AADSTS700211"},
 	} {
