@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func (c *Collector) Record(record []byte) error {
 		u.Last = r.At
 	}
 	u.saw(claimSub, r.Detail.Subject)
-	for _, name := range slices.Sorted(keys(r.Detail.Explanation.Claims)) {
+	for _, name := range slices.Sorted(maps.Keys(r.Detail.Explanation.Claims)) {
 		u.saw(name, r.Detail.Explanation.Claims[name])
 	}
 	return nil

@@ -3,6 +3,7 @@ package lint
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type Levels map[string]Level
 
 // CheckLevels fails on rules and levels that do not exist.
 func CheckLevels(levels Levels) error {
-	for _, id := range slices.Sorted(keys(levels)) {
+	for _, id := range slices.Sorted(maps.Keys(levels)) {
 		if Find(id) == nil {
 			return fmt.Errorf("there is no rule %q; rules are L1 to L%d", id, len(rules))
 		}
@@ -107,13 +108,10 @@ func Check(in *Input) []Finding {
 	var out []Finding
 	for i := range in.Clients {
 		for j := range in.Clients[i].Credentials {
-			s := newSubject(in, &in.Clients[i], &in.Clients[i].Credentials[j])
-			for k := range rules {
-				out = append(out, s.apply(&rules[k])...)
-			}
+			out = append(out, CheckOne(in, &in.Clients[i], &in.Clients[i].Credentials[j])...)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(rank(a.Level), rank(b.Level)) })
+	sortByLevel(out)
 	return out
 }
 
@@ -125,8 +123,12 @@ func CheckOne(in *Input, client *Client, credential *Credential) []Finding {
 	for k := range rules {
 		out = append(out, s.apply(&rules[k])...)
 	}
-	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(rank(a.Level), rank(b.Level)) })
+	sortByLevel(out)
 	return out
+}
+
+func sortByLevel(findings []Finding) {
+	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(rank(a.Level), rank(b.Level)) })
 }
 
 func rank(l Level) int { return slices.Index([]Level{Block, Warn, Info}, l) }

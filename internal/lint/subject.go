@@ -2,7 +2,6 @@ package lint
 
 import (
 	"iter"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -158,5 +157,3 @@ func settles(begins *regexp.Regexp, head string, wild bool) bool {
 func boundary(expression string) *regexp.Regexp {
 	return regexp.MustCompile(`\A(?:` + expression + `)`)
 }
-
-func keys[M ~map[K]V, K comparable, V any](m M) iter.Seq[K] { return maps.Keys(m) }
